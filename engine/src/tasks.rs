@@ -1,0 +1,81 @@
+//! The tasks of a process: what it spawns ends with it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+/// A set of tasks that belongs to one process (real or simulated). Cloning shares it. When
+/// [`Tasks::abort`] is called, or the last clone is dropped, all of them are dropped where they
+/// stand: that is what a crash looks like to the simulation.
+#[derive(Clone)]
+pub struct Tasks(Arc<Inner>);
+
+struct Inner {
+    handles: std::sync::Mutex<Vec<AbortHandle>>,
+    room: Arc<Semaphore>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Ok(handles) = self.handles.get_mut() {
+            handles.drain(..).for_each(|handle| handle.abort());
+        }
+    }
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new(65_536)
+    }
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tasks").finish_non_exhaustive()
+    }
+}
+
+impl Tasks {
+    /// A set that runs at most `running_max` tasks at once (I8); more wait for their turn.
+    #[must_use]
+    pub fn new(running_max: usize) -> Self {
+        Self(Arc::new(Inner {
+            handles: std::sync::Mutex::default(),
+            room: Arc::new(Semaphore::new(running_max)),
+        }))
+    }
+
+    /// Runs `future` until it ends or this set does. `name` is for diagnostics. Dropping the
+    /// handle does not stop the task. A task must not keep a clone of the set it runs in, or the
+    /// set never drops; [`Tasks::abort`] still ends it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let room = self.0.room.clone();
+        let task = tokio::spawn(async move {
+            // The semaphore is never closed, so this never fails.
+            let _turn = room.acquire_owned().await;
+            tracing::trace!(task = name, "started");
+            future.await
+        });
+        if let Ok(mut handles) = self.0.handles.lock() {
+            if handles.len() >= 64 && handles.len().is_power_of_two() {
+                handles.retain(|handle| !handle.is_finished());
+            }
+            handles.push(task.abort_handle());
+        }
+        task
+    }
+
+    /// Ends all tasks where they stand.
+    pub fn abort(&self) {
+        if let Ok(mut handles) = self.0.handles.lock() {
+            handles.drain(..).for_each(|handle| handle.abort());
+        }
+    }
+}

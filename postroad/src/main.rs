@@ -1,0 +1,2 @@
+//! postroad.
+fn main() {}
