@@ -4,6 +4,8 @@
 //! the core's own `answer`, and one driver (in `net`) moves the bytes for all of them.
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
+pub mod sasl;
+
 use mail::Instant;
 
 /// What a core wants done next.
