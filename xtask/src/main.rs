@@ -1,2 +1,62 @@
-//! xtask.
-fn main() {}
+//! Every developer command: `cargo xtask help`.
+#![expect(clippy::print_stdout, reason = "a command line tool: this is its output")]
+
+mod bench;
+mod command;
+mod docs;
+mod install;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of Postroad")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what the tests need, then fmt, clippy, deny, tidy and all tests, with times.
+    Test,
+    /// Check the crate picture, file sizes, links, invariants and generated docs.
+    Tidy,
+    /// Write the generated docs and golden files anew.
+    Bless,
+    /// Play seeds of the simulation: `cargo xtask sim --seeds 500 [--first 0] [--trace]`.
+    Sim {
+        /// Arguments of the simulation's own command line.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Turn each rule off once and show that the simulation sees it.
+    Controls,
+    /// Count and time us and Debian's Postfix and Dovecot in the same run.
+    Bench {
+        /// Arguments of the benchmark's own command line.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Test => test::all(),
+        Verb::Tidy => tidy::check(),
+        Verb::Bless => docs::bless(),
+        Verb::Sim { arguments } => test::sim(&arguments),
+        Verb::Controls => test::controls(),
+        Verb::Bench { arguments } => bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

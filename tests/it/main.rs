@@ -1,0 +1,3 @@
+//! Black-box tests of the binary: a file per promise, topology or protocol.
+
+mod demo;

@@ -1,0 +1,53 @@
+//! Messages to test with: each carries an id of its own in its header.
+
+/// Name of the header field with a test message's id.
+pub const ID_FIELD: &str = "X-Test-Id";
+
+/// A small message with this id, CRLF line ends.
+#[must_use]
+pub fn message(id: &str) -> Vec<u8> {
+    sized(id, 200)
+}
+
+/// A message with this id and about `bytes` bytes of text.
+#[must_use]
+pub fn sized(id: &str, bytes: usize) -> Vec<u8> {
+    let mut text = format!(
+        "From: Ana Sender <ana@sender.test>\r\nTo: alice@example.test\r\nSubject: test {id}\r\n\
+         Date: Tue, 24 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{id}@sender.test>\r\n\
+         {ID_FIELD}: {id}\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    );
+    let head = text.len();
+    let mut line = 0_u64;
+    while text.len() - head < bytes {
+        line += 1;
+        // Numbers that do not repeat, so that compression does not flatter.
+        let noise = line.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        text.push_str(&format!("line {line} of {id} says {noise:016x}\r\n"));
+    }
+    text.into_bytes()
+}
+
+/// The id in a message.
+#[must_use]
+pub fn id_of(message: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(message);
+    let (_, rest) = text.split_once(&format!("\n{ID_FIELD}: "))?;
+    Some(rest.lines().next()?.trim().to_owned())
+}
+
+/// What was sent, found behind the trace headers that were put before it.
+#[must_use]
+pub fn without_trace<'a>(read: &'a [u8], sent: &[u8]) -> Option<&'a [u8]> {
+    let at = read.len().checked_sub(sent.len())?;
+    let (trace, rest) = read.split_at(at);
+    let trace = std::str::from_utf8(trace).ok()?;
+    let ours = trace.split("\r\n").all(|line| {
+        line.is_empty()
+            || line.starts_with([' ', '\t'])
+            || ["Return-Path:", "Received:", "Delivered-To:", "Authentication-Results:"]
+                .iter()
+                .any(|name| line.starts_with(name))
+    });
+    (ours && rest == sent).then_some(rest)
+}

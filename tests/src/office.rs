@@ -1,0 +1,280 @@
+//! One mail office under test: the real binary, in a directory of its own, on free ports.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::imap::Imap;
+use crate::smtp::Smtp;
+use crate::wait;
+
+/// Password of every account of an office under test.
+pub const PASSWORD: &str = "correct-horse-7";
+
+/// Path of the binary under test: `$POSTROAD_BINARY`, or what cargo built beside this test.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("POSTROAD_BINARY") {
+        return path.into();
+    }
+    let here = std::env::current_exe().unwrap();
+    let target = here.ancestors().nth(2).unwrap_or(&here);
+    let binary = target.join("postroad");
+    assert!(binary.exists(), "{} is not built: cargo build -p postroad", binary.display());
+    binary
+}
+
+/// A running process of ours; killed and reaped on drop.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Address of each listener, by its name in `--json`.
+    pub listeners: BTreeMap<String, SocketAddr>,
+}
+
+impl Process {
+    /// Starts the binary with these arguments and waits for the line that tells its listeners.
+    /// Diagnostics go to `log`.
+    ///
+    /// # Panics
+    /// If it ends, or prints something else.
+    #[must_use]
+    pub fn start(arguments: &[&str], log: &Path) -> Self {
+        Self::start_by(&mut Command::new(binary()), arguments, log)
+    }
+
+    /// The same with a command prepared by the caller (a tracer, limits).
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_by(command: &mut Command, arguments: &[&str], log: &Path) -> Self {
+        let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let listeners = serde_json::from_str::<BTreeMap<String, String>>(&line)
+            .unwrap_or_else(|error| {
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                panic!("no line of listeners ({error}): {line:?}; it said:\n{said}")
+            })
+            .into_iter()
+            .filter_map(|(name, address)| Some((name, address.parse().ok()?)))
+            .collect();
+        Self { child, listeners }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// If there is no such process.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// SIGTERM, and waits for the end; returns whether it ended well.
+    pub fn terminate(&mut self) -> bool {
+        self.signal(rustix::process::Signal::TERM);
+        let child = &mut self.child;
+        wait::until("the process to end", || child.try_wait().ok().flatten()).success()
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Panics
+    /// If it is not running.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+        let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+        kib.unwrap_or_default() * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An office of one process: `postroad demo` in a temporary directory.
+#[derive(Debug)]
+pub struct Office {
+    dir: TempDir,
+    process: Option<Process>,
+}
+
+impl Office {
+    /// Starts one with accounts admin@, alice@ and bob@example.test, password [`PASSWORD`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("office-").tempdir().unwrap();
+        let mut office = Self { dir, process: None };
+        office.restart();
+        office
+    }
+
+    /// Starts it again where it was, on new ports.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&mut self) {
+        self.process = None;
+        let data = self.data();
+        let data = data.to_str().unwrap();
+        let arguments = ["demo", "--data", data, "--password", PASSWORD, "--ports", "os", "--json"];
+        self.process = Some(Process::start(&arguments, &self.log()));
+    }
+
+    /// The store and configuration directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Where its diagnostics go.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// A folder for the test's own files.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The running process.
+    ///
+    /// # Panics
+    /// If it was killed and not restarted.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Address of a listener: `smtp`, `submission`, `submissions`, `imap`, `imaps`, `http`.
+    ///
+    /// # Panics
+    /// If it is not running or has no such listener.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let process = self.process.as_ref().unwrap();
+        *process.listeners.get(name).unwrap_or_else(|| panic!("no listener {name}"))
+    }
+
+    /// A client of the MX listener.
+    ///
+    /// # Panics
+    /// If it does not greet.
+    #[must_use]
+    pub fn smtp(&self) -> Smtp {
+        Smtp::connect(self.listener("smtp")).unwrap()
+    }
+
+    /// A logged-in client.
+    ///
+    /// # Panics
+    /// If it does not let in.
+    #[must_use]
+    pub fn imap(&self, user: &str) -> Imap {
+        Imap::login(self.listener("imap"), &format!("{user}@example.test"), PASSWORD).unwrap()
+    }
+
+    /// Runs an admin command on this office's configuration; returns what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn admin(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.try_admin(arguments, input);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The same, whatever its end.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn try_admin(&self, arguments: &[&str], input: &str) -> std::process::Output {
+        use std::io::Write as _;
+        let mut child = Command::new(binary())
+            .args(arguments)
+            .arg("--config")
+            .arg(self.data().join("postroad.toml"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input closes it: no failure of the test.
+        child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Waits until a mailbox has so many messages, then returns them.
+    ///
+    /// # Panics
+    /// If that does not happen.
+    #[must_use]
+    pub fn wait_for(&self, user: &str, mailbox: &str, count: usize) -> Vec<(u32, Vec<u8>)> {
+        let mut imap = self.imap(user);
+        wait::until(&format!("{count} messages in {mailbox} of {user}"), || {
+            (imap.select(mailbox).unwrap() >= count).then_some(())
+        });
+        imap.messages().unwrap()
+    }
+
+    /// Fails if its diagnostics hold an ERROR, a WARN that was not announced, or a panic.
+    ///
+    /// # Panics
+    /// With the lines that were not expected.
+    pub fn assert_quiet(&self, announced: &[&str]) {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let loud: Vec<&str> = log
+            .lines()
+            .filter(|line| ["ERROR", "WARN", "panicked"].iter().any(|word| line.contains(word)))
+            .filter(|line| !announced.iter().any(|part| line.contains(part)))
+            .collect();
+        assert!(loud.is_empty(), "unannounced diagnostics:\n{}", loud.join("\n"));
+    }
+}
