@@ -1,3 +1,6 @@
 //! Black-box tests of the binary: a file per promise, topology or protocol.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod demo;
+mod kill;
+mod real_mail;

@@ -36,18 +36,24 @@ pub fn id_of(message: &[u8]) -> Option<String> {
     Some(rest.lines().next()?.trim().to_owned())
 }
 
-/// What was sent, found behind the trace headers that were put before it.
+/// What was sent, behind the trace headers that were put before it: one Return-Path, one Received.
+/// `None` if they are not there.
 #[must_use]
-pub fn without_trace<'a>(read: &'a [u8], sent: &[u8]) -> Option<&'a [u8]> {
-    let at = read.len().checked_sub(sent.len())?;
-    let (trace, rest) = read.split_at(at);
-    let trace = std::str::from_utf8(trace).ok()?;
-    let ours = trace.split("\r\n").all(|line| {
-        line.is_empty()
-            || line.starts_with([' ', '\t'])
-            || ["Return-Path:", "Received:", "Delivered-To:", "Authentication-Results:"]
-                .iter()
-                .any(|name| line.starts_with(name))
-    });
-    (ours && rest == sent).then_some(rest)
+pub fn without_trace(read: &[u8]) -> Option<&[u8]> {
+    let rest = after_field(read, b"Return-Path:")?;
+    after_field(rest, b"Received:")
+}
+
+/// What follows the header field of this name, its continuation lines included.
+fn after_field<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    if !text.get(..name.len())?.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    let mut at = 0;
+    loop {
+        at += text.get(at..)?.windows(2).position(|pair| pair == b"\r\n")? + 2;
+        if !matches!(text.get(at), Some(b' ' | b'\t')) {
+            return text.get(at..);
+        }
+    }
 }
