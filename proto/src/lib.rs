@@ -5,6 +5,7 @@
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
 pub mod sasl;
+pub mod imap;
 
 use mail::Instant;
 
