@@ -4,8 +4,8 @@
 //! the core's own `answer`, and one driver (in `net`) moves the bytes for all of them.
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
-pub mod sasl;
 pub mod imap;
+pub mod sasl;
 
 use mail::Instant;
 
