@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mail::AccountId;
+use tokio::sync::broadcast;
 
 /// Something happened that somebody may be waiting for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,4 +37,23 @@ pub trait Subscription: Send {
     /// The next event. `None`: some were lost because this listener was too slow; look at
     /// everything.
     async fn next(&mut self) -> Option<Event>;
+}
+
+/// A subscription to a process's own bounded queue of events, whatever brings them there.
+pub(crate) fn listen(events: &broadcast::Sender<Event>) -> Box<dyn Subscription> {
+    Box::new(Listener(events.subscribe()))
+}
+
+struct Listener(broadcast::Receiver<Event>);
+
+#[async_trait]
+impl Subscription for Listener {
+    async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(_)) => None,
+            // The process's engines are gone: nothing will ever come.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }

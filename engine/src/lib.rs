@@ -6,14 +6,19 @@
 //! test of that number in the conformance suite, run on every engine.
 
 mod clock;
+mod condition;
+mod counters;
 mod events;
 mod index;
+pub mod memory;
 mod objects;
+mod system;
 mod tasks;
 
 use std::sync::Arc;
 
 pub use clock::{Clock, Elapsed, Random};
+pub use counters::{Counters, Counts};
 pub use events::{Event, Events, Subscription};
 pub use index::{
     Consistency, Expect, Index, KEY_BYTES_MAX, Key, Nonce, Op, Order, Range, Row, VALUE_BYTES_MAX,
@@ -78,6 +83,8 @@ pub struct Engines {
     pub random: Arc<dyn Random>,
     /// The tasks that end with this process.
     pub tasks: Tasks,
+    /// What this process's engines did so far.
+    pub counters: Arc<Counters>,
 }
 
 impl std::fmt::Debug for Engines {

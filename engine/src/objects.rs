@@ -4,12 +4,17 @@ use std::fmt;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use aws_lc_rs::digest;
 use bytes::Bytes;
 
 use crate::{ReadError, WriteError};
 
-/// Name of an object: 1 to 512 bytes of `[a-z0-9./_-]`, no empty, `.` or `..` segment between
-/// slashes. Keys sort by their bytes.
+/// Longest part of an object's name between slashes: it is a file's name in the embedded engine.
+const SEGMENT_BYTES_MAX: usize = 200;
+
+/// Name of an object: 1 to 512 bytes of `[a-z0-9./_-]`; no empty, `.` or `..` segment between
+/// slashes, none over 200 bytes. Keys sort by their bytes. An engine may refuse to keep an object
+/// `a` beside an object `a/b`: no key is the folder of another.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey(String);
 
@@ -22,7 +27,9 @@ impl ObjectKey {
             && name
                 .bytes()
                 .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'/' | b'_' | b'-'))
-            && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+            && name.split('/').all(|part| {
+                (1..=SEGMENT_BYTES_MAX).contains(&part.len()) && part != "." && part != ".."
+            });
         ok.then_some(Self(name))
     }
 
@@ -48,6 +55,24 @@ impl fmt::Debug for ObjectKey {
 /// SHA-256 of an object's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksum(pub [u8; 32]);
+
+impl Checksum {
+    /// The checksum of these parts, one after the other: what [`Put::Exists`] is compared with.
+    #[must_use]
+    pub fn of(parts: &[Bytes]) -> Self {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        parts.iter().for_each(|part| digest.update(part));
+        Self::finish(digest)
+    }
+
+    /// The checksum of all that `digest` was given; it must be a SHA-256.
+    pub(crate) fn finish(digest: digest::Context) -> Self {
+        let mut bytes = [0; 32];
+        let finished = digest.finish();
+        bytes.iter_mut().zip(finished.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(bytes)
+    }
+}
 
 /// How a put that got an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,203 @@
+//! Deterministic in-memory engines, for simulation and for the tests of what stands above.
+//!
+//! A [`World`] is what the processes of one region share: objects, rows, wake-ups and the store's
+//! time. Each simulated process gets its own [`Engines`] from it. Time is the runtime's: run it
+//! on a current-thread runtime with paused time, and every run with the same seed takes the same
+//! steps. [`Faults`] make calls fail, lose their answer, land late or come out of order; they are
+//! drawn from the seed, and may be changed at any time (first hostile, then healed). Nothing here
+//! touches the disk, the wall clock or the system's randomness.
+
+mod call;
+mod events;
+mod faults;
+mod index;
+mod objects;
+mod state;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use faults::{Ending, Faults};
+
+use self::call::Process;
+use self::faults::Dice;
+use self::state::State;
+use crate::system::RuntimeClock;
+use crate::{Clock, Counters, Engines, Random, Tasks};
+
+/// What a world starts with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// All that is drawn at random follows from it.
+    pub seed: u64,
+    /// Bytes of objects that fit; `None`: no bound.
+    pub capacity_bytes: Option<u64>,
+    /// Part of the capacity that is kept back until the ballast is released [α].
+    pub ballast_bytes: u64,
+    /// What [`Objects::puts_in_flight`](crate::Objects::puts_in_flight) answers.
+    pub puts_in_flight: usize,
+    /// The store's time at the start, milliseconds since 1970.
+    pub start_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            capacity_bytes: None,
+            ballast_bytes: 0,
+            puts_in_flight: 1,
+            start_ms: 1_800_000_000_000,
+        }
+    }
+}
+
+/// One region's store. Cloning shares it.
+#[derive(Clone)]
+pub struct World(Arc<Shared>);
+
+/// What all processes of a world share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    clock: RuntimeClock,
+    options: Options,
+    /// Effects under way and late wake-ups: they outlive the process that began them, as requests
+    /// on a network do.
+    tasks: Tasks,
+}
+
+impl Shared {
+    /// The state. Held for the moment of one effect only, never over an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new(Options::default())
+    }
+}
+
+impl World {
+    /// An empty store without faults.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State::new(options.seed)),
+            clock: RuntimeClock::new(),
+            options,
+            tasks: Tasks::default(),
+        }))
+    }
+
+    /// The engines of a process that starts now. `name` is for traces and [`World::cut`]; a
+    /// process of the same name started again gets other random bytes. Its crash is
+    /// [`Tasks::abort`] of [`Engines::tasks`]; what it had asked the store may still land.
+    #[must_use]
+    pub fn process(&self, name: &str) -> Engines {
+        let counters = Arc::new(Counters::default());
+        let (seed, events) = self.0.state().admit(name);
+        let process = Arc::new(Process {
+            world: self.0.clone(),
+            name: name.into(),
+            counters: counters.clone(),
+            told_ms: Arc::new(AtomicU64::new(0)),
+            events,
+        });
+        Engines {
+            objects: process.clone(),
+            index: process.clone(),
+            events: process,
+            clock: Arc::new(self.0.clock),
+            random: Arc::new(SeededRandom(Mutex::new(Dice::new(seed)))),
+            tasks: Tasks::default(),
+            counters,
+        }
+    }
+
+    /// From now on these faults.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.state().faults = faults;
+    }
+
+    /// The next writes end so, one after the other, before the dice are asked again.
+    pub fn next_writes(&self, endings: impl IntoIterator<Item = Ending>) {
+        self.0.state().script.extend(endings);
+    }
+
+    /// Cuts the process of this name off from the store, or connects it again. What it asked
+    /// before may still land; what it asks now is answered `Unavailable`; nobody wakes it.
+    pub fn cut(&self, name: &str, off: bool) {
+        let mut state = self.0.state();
+        match off {
+            true => state.cut.insert(name.into()),
+            false => state.cut.remove(name),
+        };
+    }
+
+    /// The store's wall clock jumps (I10).
+    pub fn jump(&self, by_ms: i64) {
+        self.0.state().skew_ms += by_ms;
+    }
+
+    /// Tells `line` every call with its outcome, one line each, in order. The same seed and the
+    /// same calls give the same lines.
+    pub fn trace(&self, line: impl FnMut(&str) + Send + 'static) {
+        self.0.state().trace = Some(Box::new(line));
+    }
+
+    /// Adds a line of the simulation's own to the trace.
+    pub fn note(&self, text: &str) {
+        let at = self.0.elapsed();
+        self.0.state().line(at, text);
+    }
+
+    /// The names of all objects, in order, however cut off or faulty the store is: for checkers.
+    #[must_use]
+    pub fn object_keys(&self) -> Vec<crate::ObjectKey> {
+        self.0.state().objects.keys().cloned().collect()
+    }
+
+    /// All rows, in order: for checkers.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(crate::Key, crate::Row)> {
+        self.0.state().rows.iter().map(|(key, row)| (key.clone(), row.clone())).collect()
+    }
+}
+
+impl Shared {
+    /// Time since the world began.
+    fn elapsed(&self) -> Duration {
+        self.clock.instant().since(RuntimeClock::FIRST)
+    }
+
+    /// The store's wall time now, milliseconds.
+    fn wall_ms(&self, state: &State) -> u64 {
+        let elapsed = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.options.start_ms.saturating_add(elapsed).saturating_add_signed(state.skew_ms)
+    }
+}
+
+/// A process's random bytes: from the world's seed.
+struct SeededRandom(Mutex<Dice>);
+
+impl Random for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for chunk in bytes.chunks_mut(8) {
+            let random = dice.next().to_le_bytes();
+            chunk.iter_mut().zip(random).for_each(|(byte, random)| *byte = random);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::{Consistency, Event, Expect, Key, Nonce, ObjectKey, Put, Row, Version, WriteError};
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new(name).expect("a key")
+}
+
+fn row(version: u64) -> Row {
+    Row {
+        value: Bytes::from_static(b"v"),
+        version: Version(version),
+        nonce: Nonce([1; 8]),
+        expiry: None,
+    }
+}
+
+async fn busy_hour(seed: u64) -> String {
+    let world = World::new(Options { seed, ..Options::default() });
+    let lines = Arc::new(Mutex::new(String::new()));
+    let sink = lines.clone();
+    world.trace(move |line| {
+        let mut lines = sink.lock().unwrap();
+        lines.push_str(line);
+        lines.push('\n');
+    });
+    world.set_faults(Faults::hostile());
+    let (one, two) = (world.process("one"), world.process("two"));
+    let mut ends = Vec::new();
+    for engines in [&one, &two] {
+        let mine = engines.clone();
+        ends.push(engines.tasks.spawn("worker", async move {
+            for n in 0..50_u64 {
+                let name = format!("ingest/{}", n % 7);
+                drop(mine.objects.put(&key(&name), &[Bytes::from(name.clone())]).await);
+                let at = Key::new("p", name);
+                let nonce = mine.random.nonce();
+                drop(mine.index.put_if(&at, Row { nonce, ..row(n) }, Expect::Any).await);
+                drop(mine.index.get(&at, Consistency::Eventual).await);
+                mine.events.publish(Event::Items);
+            }
+        }));
+    }
+    for end in ends {
+        end.await.unwrap();
+    }
+    lines.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_gives_the_same_trace_byte_for_byte() {
+    let first = busy_hour(7).await;
+    assert!(first.lines().count() > 300);
+    assert!(first.contains("landed late") && first.contains("answer lost"));
+    assert_eq!(first, busy_hour(7).await);
+    assert_ne!(first, busy_hour(8).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_may_be_done_dropped_or_land_later() {
+    let world = World::default();
+    let engines = world.process("one");
+    let put = async |name: &str| engines.objects.put(&key(name), &[Bytes::from("x")]).await;
+    let late = Duration::from_secs(5);
+    world.next_writes([
+        Ending::LostDone,
+        Ending::LostDropped,
+        Ending::LostLate(late),
+        Ending::Failed,
+        Ending::Repeated,
+    ]);
+    assert!(matches!(put("done").await, Err(WriteError::Unknown(_))));
+    assert!(matches!(put("dropped").await, Err(WriteError::Unknown(_))));
+    assert!(matches!(put("late").await, Err(WriteError::Unknown(_))));
+    assert!(matches!(put("failed").await, Err(WriteError::Unavailable(_))));
+    assert!(matches!(put("repeated").await, Ok(Put::Exists(_))));
+    assert_eq!(world.object_keys(), [key("done"), key("repeated")]);
+    engines.clock.sleep(late + Duration::from_millis(2)).await;
+    assert_eq!(world.object_keys(), [key("done"), key("late"), key("repeated")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crashed_process_had_asked_for_still_lands() {
+    let world = World::default();
+    world.set_faults(Faults { slow: 1_000, slow_max: Duration::from_secs(1), ..Faults::default() });
+    let engines = world.process("one");
+    for n in 0..20 {
+        let mine = engines.objects.clone();
+        engines.tasks.spawn("put", async move {
+            drop(mine.put(&key(&format!("k{n}")), &[Bytes::from("x")]).await);
+        });
+    }
+    tokio::task::yield_now().await;
+    let before = world.object_keys().len();
+    engines.tasks.abort();
+    engines.clock.sleep(Duration::from_secs(3)).await;
+    assert!(world.object_keys().len() > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_cut_off_gets_nothing_and_is_not_woken() {
+    let world = World::default();
+    let (near, far) = (world.process("near"), world.process("far"));
+    let (mut hears, mut deaf) = (near.events.subscribe(), far.events.subscribe());
+    world.cut("far", true);
+    let at = Key::new("p", "s");
+    let refused = far.index.put_if(&at, row(1), Expect::Absent).await;
+    assert!(matches!(refused, Err(WriteError::Unavailable(_))));
+    near.events.publish(Event::Items);
+    far.events.publish(Event::Directory);
+    assert_eq!(hears.next().await, Some(Event::Items));
+    world.cut("far", false);
+    near.events.publish(Event::Directory);
+    assert_eq!(deaf.next().await, Some(Event::Directory));
+    far.index.put_if(&at, row(1), Expect::Absent).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_a_process_never_goes_back() {
+    let world = World::default();
+    let engines = world.process("one");
+    let first = engines.index.now();
+    world.jump(60_000);
+    let later = engines.index.now();
+    assert_eq!(later.since(first), Duration::from_secs(60));
+    world.jump(-3_600_000);
+    assert_eq!(engines.index.now(), later);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_says_so_and_the_ballast_makes_room() {
+    let world =
+        World::new(Options { capacity_bytes: Some(20), ballast_bytes: 10, ..Options::default() });
+    let engines = world.process("one");
+    let put = async |name: &str| engines.objects.put(&key(name), &[Bytes::from("12345678")]).await;
+    put("a").await.unwrap();
+    assert!(matches!(put("b").await, Err(WriteError::Full(_))));
+    engines.objects.release_ballast(true).await.unwrap();
+    put("b").await.unwrap();
+    engines.objects.delete(&key("a")).await.unwrap();
+    assert_eq!(engines.objects.space().await.unwrap().unwrap().free, 12);
+}
