@@ -4,8 +4,22 @@
 //! returns a typed error or a bounded result, it never panics.
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
+pub mod address;
+pub mod codec;
+pub mod envelope;
+pub mod flags;
 pub mod ids;
+pub mod part;
+pub mod summary;
 pub mod time;
+pub mod uidset;
 
+pub use address::{Address, Domain, Path};
+pub use codec::Malformed;
+pub use envelope::{BodyType, Envelope, Notify, Recipient, Ret};
+pub use flags::{FlagSet, Keyword, SystemFlags};
 pub use ids::{Account, AccountId, Epoch, RecordId, Seq, Uid, UidValidity, WriterId};
+pub use part::Part;
+pub use summary::{Field, FieldName, Summary};
 pub use time::{Instant, Timestamp};
+pub use uidset::UidSet;
