@@ -333,3 +333,6 @@ impl<C: Core, E: Edge<C>> Connection<'_, C, E> {
 
 #[cfg(test)]
 pub(crate) mod tests_support;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -239,3 +239,6 @@ fn matches_name(own: &str, asked: &str) -> bool {
         None => own.eq_ignore_ascii_case(asked),
     }
 }
+
+#[cfg(test)]
+mod tests;
