@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod demo;
+mod imap_commands;
 mod kill;
 mod real_mail;
+mod smtp_attacks;
