@@ -222,7 +222,6 @@ impl Office {
     ///
     /// # Panics
     /// If it fails.
-    #[must_use]
     pub fn admin(&self, arguments: &[&str], input: &str) -> String {
         let output = self.try_admin(arguments, input);
         let said = String::from_utf8_lossy(&output.stderr);
