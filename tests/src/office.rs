@@ -185,6 +185,15 @@ impl Office {
         self.process.as_mut().unwrap()
     }
 
+    /// Process id of the running process.
+    ///
+    /// # Panics
+    /// If it was killed and not restarted.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().pid()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
