@@ -1,6 +1,8 @@
 //! Black-box tests of the binary: a file per promise, topology or protocol.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod admin;
+mod clients;
 mod demo;
 mod imap_commands;
 mod kill;
