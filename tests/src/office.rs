@@ -263,7 +263,6 @@ impl Office {
     ///
     /// # Panics
     /// If that does not happen.
-    #[must_use]
     pub fn wait_for(&self, user: &str, mailbox: &str, count: usize) -> Vec<(u32, Vec<u8>)> {
         let mut imap = self.imap(user);
         wait::until(&format!("{count} messages in {mailbox} of {user}"), || {

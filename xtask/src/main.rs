@@ -3,6 +3,7 @@
 
 mod bench;
 mod command;
+mod controls;
 mod docs;
 mod install;
 mod test;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::check(),
         Verb::Bless => docs::bless(),
         Verb::Sim { arguments } => test::sim(&arguments),
-        Verb::Controls => test::controls(),
+        Verb::Controls => controls::run_all(),
         Verb::Bench { arguments } => bench::run(&arguments),
     };
     match done {

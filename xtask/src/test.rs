@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::{Failure, at_root, run};
-use crate::{install, tidy};
+use crate::{controls, install, tidy};
 
 /// Seeds of the simulation that every run of the tests plays.
 const SEEDS: &str = "500";
@@ -26,7 +26,7 @@ pub(crate) fn all() -> Result<(), Failure> {
         ("build", || cargo(&["build", "--workspace", "--bins", "--locked"])),
         ("unit", || cargo(&["test", "--workspace", "--exclude", "tests", "--locked"])),
         ("sim", || sim(&["--seeds".to_owned(), SEEDS.to_owned()])),
-        ("controls", controls),
+        ("controls", controls::run_all),
         ("black box", || cargo(&["test", "--package", "tests", "--locked"])),
     ];
     let mut times = Vec::new();
@@ -47,11 +47,6 @@ pub(crate) fn all() -> Result<(), Failure> {
 /// Plays the simulation.
 pub(crate) fn sim(arguments: &[String]) -> Result<(), Failure> {
     run(at_root("cargo", &["run", "-q", "--locked", "-p", "sim", "--"]).args(arguments))
-}
-
-/// Plays the simulation with each rule off in turn; each must turn red.
-pub(crate) fn controls() -> Result<(), Failure> {
-    sim(&["--controls".to_owned()])
 }
 
 fn cargo(arguments: &[&str]) -> Result<(), Failure> {
