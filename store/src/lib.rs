@@ -9,5 +9,6 @@ pub mod entry;
 pub mod inline;
 pub mod names;
 pub mod place;
+pub mod rows;
 #[cfg(test)]
 mod testing;

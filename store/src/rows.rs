@@ -1,0 +1,140 @@
+//! Every row of the index: keys, and values with a version byte in front (LAYOUTS.md, *Index
+//! rows*; docs/formats.md). Numbers in keys are big-endian and of fixed width, so that keys sort
+//! as the numbers in them.
+//!
+//! How each kind may be written (absent, version, any) is told at its key function; a kind of row
+//! is always or never written conditionally [w].
+
+mod directory;
+mod hints;
+mod ingest;
+mod items;
+mod log;
+
+use bytes::Bytes;
+use engine::VALUE_BYTES_MAX;
+use mail::codec::{Malformed, Reader};
+
+pub use directory::{
+    AccountRow, AddressRow, Applied, ChangeRow, Credentials, DIRECTORY_CHANGES_MAX,
+    DirectoryChange, DirectoryNumber, DkimKey, DomainRow, MEMBER_SHARDS, MemberRow, Role, Roles,
+    Verifier, account_key, address_key, applied_key, change_key, changes_partition, domain_key,
+    domains_partition, group_member_key, group_members_partition, listing_key, listing_partition,
+};
+pub use hints::{
+    BUDGET_BYTES_MAX, Budget, BudgetKind, BudgetOwner, HINT_ACCOUNTS_MAX, Hint, account_hash,
+    budget_key, hint_key, hint_partition, hint_sort_from,
+};
+pub use ingest::{
+    Claim, ClaimState, Lease, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount, PlanItem,
+    WriterRow, WriterState, claim_key, claims_partition, writer_key, writers_partition,
+};
+pub use items::{
+    Attempt, DUE_SHARDS, Due, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind, ItemRecipient,
+    ItemState, MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, Parked, RECIPIENTS_MAX,
+    RecipientState, due_key, due_partition, due_shard, due_sort_until, item_key, items_partition,
+    maintenance_key, maintenance_partition, parked_key, parked_partition,
+};
+pub use log::{
+    CheckpointRef, Phase, Pointer, RING, entry_key, entry_slot, log_partition, pointer_key,
+};
+
+/// A row's value would be over the limit of every engine [Q]. Split what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} does not fit a row")]
+pub struct RowTooLarge(pub &'static str);
+
+/// The value of one kind of row.
+pub trait RowValue: Sized {
+    /// What it is called in errors.
+    const NAME: &'static str;
+    /// Format version written, and the only one read so far.
+    const VERSION: u8 = 1;
+
+    /// Appends the fields. `None` if one of them is over its limit.
+    fn put(&self, out: &mut Vec<u8>) -> Option<()>;
+
+    /// Reads the fields.
+    /// # Errors
+    /// [`Malformed`] if they are not what [`Self::put`] writes.
+    fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
+
+    /// The value as stored.
+    /// # Errors
+    /// [`RowTooLarge`]: nothing may be written; split what is in it.
+    fn encode(&self) -> Result<Bytes, RowTooLarge> {
+        let mut out = vec![Self::VERSION];
+        self.put(&mut out).ok_or(RowTooLarge(Self::NAME))?;
+        if out.len() > VALUE_BYTES_MAX {
+            return Err(RowTooLarge(Self::NAME));
+        }
+        Ok(Bytes::from(out))
+    }
+
+    /// Reads a stored value.
+    /// # Errors
+    /// [`Malformed`]: damaged, or of a version this code does not know. Never guess: stop and tell.
+    fn decode(value: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(value);
+        if reader.byte()? != Self::VERSION {
+            return Err(Malformed(Self::NAME));
+        }
+        let decoded = Self::take(&mut reader)?;
+        reader.end()?;
+        Ok(decoded)
+    }
+}
+
+/// A string that may have at most `most` bytes.
+fn put_text(out: &mut Vec<u8>, text: &str, most: usize) -> Option<()> {
+    mail::codec::put_str(out, text);
+    (text.len() <= most).then_some(())
+}
+
+/// A list that may have at most `most` elements.
+fn put_list<T>(
+    out: &mut Vec<u8>,
+    list: &[T],
+    most: usize,
+    mut put: impl FnMut(&mut Vec<u8>, &T) -> Option<()>,
+) -> Option<()> {
+    mail::codec::put_varint(out, list.len() as u64);
+    list.iter().try_for_each(|element| put(out, element))?;
+    (list.len() <= most).then_some(())
+}
+
+fn take_list<T>(
+    reader: &mut Reader<'_>,
+    most: usize,
+    mut take: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let count = reader.count(most)?;
+    (0..count).map(|_| take(reader)).collect()
+}
+
+/// Fixed hash by which ids, accounts and destinations are spread over shards.
+fn hash(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+/// A shard number: `hash(bytes) mod shards`, where `shards` is at most 256.
+fn shard_of(bytes: &[u8], shards: u16) -> u8 {
+    u8::try_from(hash(bytes) % u32::from(shards.clamp(1, 256))).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A value comes back, and every cut of it is refused.
+    pub(crate) fn survives<V: RowValue + PartialEq + std::fmt::Debug>(value: &V) {
+        let bytes = value.encode().unwrap();
+        assert_eq!(V::decode(&bytes).as_ref(), Ok(value));
+        for cut in 0..bytes.len() {
+            assert!(V::decode(&bytes[..cut]).is_err(), "{}: cut at {cut}", V::NAME);
+        }
+        let mut other = bytes.to_vec();
+        other[0] = 99;
+        assert!(V::decode(&other).is_err());
+    }
+}
