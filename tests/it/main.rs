@@ -6,5 +6,6 @@ mod clients;
 mod demo;
 mod imap_commands;
 mod kill;
+mod power_cut;
 mod real_mail;
 mod smtp_attacks;

@@ -131,6 +131,8 @@ impl Drop for Process {
 #[derive(Debug)]
 pub struct Office {
     dir: TempDir,
+    data: PathBuf,
+    wrapper: Vec<String>,
     process: Option<Process>,
 }
 
@@ -142,7 +144,23 @@ impl Office {
     #[must_use]
     pub fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("office-").tempdir().unwrap();
-        let mut office = Self { dir, process: None };
+        let data = dir.path().join("data");
+        Self::start_in(dir, data, &[])
+    }
+
+    /// The same with its data elsewhere, and its process started by `wrapper` (a tracer).
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(data: &Path, wrapper: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("office-").tempdir().unwrap();
+        Self::start_in(dir, data.to_path_buf(), wrapper)
+    }
+
+    fn start_in(dir: TempDir, data: PathBuf, wrapper: &[&str]) -> Self {
+        let wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        let mut office = Self { dir, data, wrapper, process: None };
         office.restart();
         office
     }
@@ -156,13 +174,22 @@ impl Office {
         let data = self.data();
         let data = data.to_str().unwrap();
         let arguments = ["demo", "--data", data, "--password", PASSWORD, "--ports", "os", "--json"];
-        self.process = Some(Process::start(&arguments, &self.log()));
+        let binary = binary();
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(&binary),
+            Some((tracer, rest)) => {
+                let mut command = Command::new(tracer);
+                command.args(rest).arg(&binary);
+                command
+            }
+        };
+        self.process = Some(Process::start_by(&mut command, &arguments, &self.log()));
     }
 
     /// The store and configuration directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
     }
 
     /// Where its diagnostics go.
