@@ -1,2 +1,3 @@
-//! postroad.
+//! The `postroad` command.
+
 fn main() {}

@@ -1,0 +1,419 @@
+//! The configuration: one TOML file, one tree of structs whose doc comments and defaults are the
+//! documentation (`docs/configuration.md`, `postroad config example`).
+//!
+//! Unknown keys are refused, all mistakes are told at once with their places and what to do.
+//! Environment variables `POSTROAD_SECTION__KEY` override the file. Secrets never stand here.
+
+mod check;
+mod document;
+mod mistakes;
+mod schema;
+mod tree;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use net::Network;
+use schema::{Node as _, section};
+
+pub use document::{example, markdown};
+pub use mistakes::{Mistake, Mistakes, Origin};
+pub use values::{ByteSize, LogFormat, Protocol, Role, Tls};
+
+/// Largest configuration file read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+section! {
+    /// The whole configuration.
+    pub struct Config {
+        /// Who this office is, and what this process does in it.
+        pub office: Office = Office::default(),
+        /// Where and how mail is kept. Several processes may share a store.
+        pub store: StoreSection = StoreSection::default(),
+        /// Certificates. SIGHUP reads them again.
+        pub tls: TlsSection = TlsSection::default(),
+        /// Where clients connect. The names `smtp`, `submission`, `submissions`, `imap`, `imaps` and
+        /// `http` imply a protocol and when TLS begins; any other name must tell both.
+        /// A listener is opened if the process has the role of its protocol.
+        pub listeners: BTreeMap<String, ListenerSection> = BTreeMap::new(),
+        /// Bounds on clients and messages.
+        pub limits: LimitsSection = LimitsSection::default(),
+        /// How guessing passwords is made slow.
+        pub login: LoginSection = LoginSection::default(),
+        /// Receiving mail from other servers.
+        pub smtp: SmtpSection = SmtpSection::default(),
+        /// Taking mail from users.
+        pub submission: SubmissionSection = SubmissionSection::default(),
+        /// Showing mail to users.
+        pub imap: ImapSection = ImapSection::default(),
+        /// When background work happens.
+        pub timing: TimingSection = TimingSection::default(),
+        /// What is written to stderr.
+        pub log: LogSection = LogSection::default(),
+    }
+}
+
+section! {
+    /// Who this office is, and what this process does in it.
+    pub struct Office {
+        /// Name of the region: in rows, events and metrics. Lower-case letters, digits and hyphens.
+        /// It must never change, and all processes of a store must use the same.
+        pub region: String = "home".to_owned(),
+        /// Name of this server, as it greets and as it stands in trace headers. Without one, the
+        /// system's host name is used.
+        pub hostname: Option<String> = None,
+        /// Name of this process among those of the region, in events. Without one, the host name.
+        pub edge: Option<String> = None,
+        /// What this process does.
+        pub roles: Vec<Role> = Role::ALL.to_vec(),
+    }
+}
+
+section! {
+    /// Where and how mail is kept. Several processes may share a store.
+    pub struct StoreSection {
+        /// Folder of the store. Made if it is not there.
+        pub directory: PathBuf = PathBuf::from("/var/lib/postroad"),
+        /// Share of the disk, in percent, below which no mail is accepted.
+        pub free_percent_min: u64 = 5,
+        /// Memory for the state of open mailboxes.
+        pub accounts_memory: ByteSize = ByteSize(64 << 20),
+        /// Memory for bodies read lately.
+        pub bodies_memory: ByteSize = ByteSize(32 << 20),
+        /// Memory for messages being received; more senders wait.
+        pub receiving_memory: ByteSize = ByteSize(256 << 20),
+    }
+}
+
+section! {
+    /// Certificates. SIGHUP reads them again.
+    pub struct TlsSection {
+        /// Folder for the self-signed certificate that is made when no other is named. Without one,
+        /// the store's folder.
+        pub directory: Option<PathBuf> = None,
+        /// Host names the self-signed certificate is for. Without any, the server's own name.
+        pub names: Vec<String> = Vec::new(),
+        /// Real certificates; the name a client asks for chooses among them.
+        pub certificates: BTreeMap<String, CertificateSection> = BTreeMap::new(),
+    }
+}
+
+section! {
+    /// One certificate, `[tls.certificates.NAME]`. The name is for you.
+    pub struct CertificateSection {
+        /// PEM file with the chain, the server's own certificate first.
+        pub chain: Option<PathBuf> = None,
+        /// PEM file with its private key.
+        pub key: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// One listener, `[listeners.NAME]`.
+    pub struct ListenerSection {
+        /// Where: one address or several. Port 0 takes a free one. `[::]` is IPv6 only.
+        pub address: Vec<SocketAddr> = Vec::new(),
+        /// What is spoken. Implied by the six known names.
+        pub protocol: Option<Protocol> = None,
+        /// When TLS begins. Implied by the six known names.
+        pub tls: Option<Tls> = None,
+        /// Networks of proxies whose connections begin with a PROXY protocol v2 header, always.
+        pub proxies: Vec<Network> = Vec::new(),
+    }
+}
+
+section! {
+    /// Bounds on clients and messages.
+    pub struct LimitsSection {
+        /// Largest message.
+        pub message_size_max: ByteSize = ByteSize(50 << 20),
+        /// Connections open at once.
+        pub connections_max: usize = 10_000,
+        /// Connections open at once from one address (IPv6: one /64).
+        pub connections_per_address_max: usize = 100,
+        /// New connections from one address (IPv6: one /64) in a minute.
+        pub connections_per_minute_max: usize = 300,
+        /// Networks that only `connections_max` bounds, and whose failed logins cost nothing.
+        pub trusted: Vec<Network> = Vec::new(),
+        /// Longest TLS handshake.
+        pub handshake: Duration = Duration::from_secs(15),
+        /// Time over which the speed of arriving content is measured.
+        pub content_window: Duration = Duration::from_secs(120),
+        /// A client that sends less than this in such a time is cut off.
+        pub content_min: ByteSize = ByteSize(6 << 10),
+        /// A client that takes nothing of what it is sent for so long is cut off.
+        pub write_stall: Duration = Duration::from_secs(60),
+        /// How long a stopping process waits for its connections.
+        pub drain: Duration = Duration::from_secs(30),
+    }
+}
+
+section! {
+    /// How guessing passwords is made slow.
+    pub struct LoginSection {
+        /// Wrong passwords from one address (IPv6: one /64) that cost nothing.
+        pub free: u32 = 3,
+        /// Wait after the next wrong one; it doubles with each more.
+        pub delay: Duration = Duration::from_millis(500),
+        /// Longest such wait.
+        pub delay_max: Duration = Duration::from_secs(8),
+        /// After so many an address is refused for a while.
+        pub refuse_after: u32 = 60,
+        /// After so many for one account, from anywhere, addresses unknown to it wait longest.
+        pub account_failures_max: u32 = 100,
+        /// In this time all these counts halve.
+        pub half_life: Duration = Duration::from_secs(15 * 60),
+        /// Rounds of PBKDF2 in new passwords' verifiers (RFC 7677: 4,096 at least).
+        pub iterations: u32 = 10_000,
+    }
+}
+
+section! {
+    /// Receiving mail from other servers.
+    pub struct SmtpSection {
+        /// Recipients of one message.
+        pub recipients_max: usize = 1_000,
+    }
+}
+
+section! {
+    /// Taking mail from users.
+    pub struct SubmissionSection {
+        /// Recipients of one message.
+        pub recipients_max: usize = 1_000,
+    }
+}
+
+section! {
+    /// Showing mail to users.
+    pub struct ImapSection {
+        /// A client that says nothing for so long is logged out (RFC 9051: 30 minutes at least).
+        pub idle: Duration = Duration::from_secs(30 * 60),
+    }
+}
+
+section! {
+    /// When background work happens.
+    pub struct TimingSection {
+        /// How often what no event announced is looked for.
+        pub sweep: Duration = Duration::from_secs(60),
+        /// How old what is known of an account's existence may be.
+        pub directory_fresh: Duration = Duration::from_secs(1),
+        /// How long deleted mail can be brought back.
+        pub restore_window: Duration = Duration::from_secs(30 * 86_400),
+        /// For how long what a backup may still want is kept.
+        pub backup_interval: Duration = Duration::from_secs(7 * 86_400),
+        /// How soon mail that could not be put into its mailbox is tried again.
+        pub retry: Duration = Duration::from_secs(60),
+    }
+}
+
+section! {
+    /// What is written to stderr.
+    pub struct LogSection {
+        /// Which events: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+        /// `info,net=debug`.
+        pub level: String = "info".to_owned(),
+        /// In which form.
+        pub format: LogFormat = LogFormat::Auto,
+    }
+}
+
+/// A configuration could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such file, or it cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not right.
+    #[error("{0}")]
+    Mistakes(#[from] Mistakes),
+}
+
+impl ConfigError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::File { .. } => {
+                "name the file with --config, or begin with `postroad demo` or `postroad config example`"
+            }
+            Self::Mistakes(_) => "`postroad config example` shows every key",
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; the process's environment overrides it.
+    /// # Errors
+    /// [`ConfigError`], with all mistakes at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = |source| ConfigError::File { path: path.to_owned(), source };
+        if std::fs::metadata(path).map_err(file)?.len() > FILE_BYTES_MAX {
+            return Err(file(std::io::Error::other("larger than 1 MiB")));
+        }
+        let text = std::fs::read_to_string(path).map_err(file)?;
+        let base = std::path::absolute(path).map_err(file)?;
+        let base = base.parent().unwrap_or(Path::new("/"));
+        let name = path.display().to_string();
+        Ok(Self::parse(&text, &name, base, std::env::vars_os())?)
+    }
+
+    /// Reads a configuration's text. `name` is the file's, for mistakes; relative paths begin at
+    /// `base`.
+    /// # Errors
+    /// All mistakes at once.
+    pub fn parse(
+        text: &str,
+        name: &str,
+        base: &Path,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes { file: name.to_owned(), list: Vec::new() };
+        let mut tree = tree::parse(text, &mut mistakes);
+        let broken = !mistakes.list.is_empty();
+        tree::overlay(&mut tree, environment, &mut mistakes);
+        let mut config = Self::default();
+        config.read(&tree, "", &mut mistakes);
+        // What could not be read may only seem to be missing.
+        if !broken {
+            check::complete(&mut config, &tree, base, &mut mistakes);
+        }
+        if mistakes.list.is_empty() {
+            return Ok(config);
+        }
+        mistakes.list.sort();
+        mistakes.list.dedup();
+        Err(mistakes)
+    }
+
+    /// Whether this process has `role`.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.office.roles.contains(&role)
+    }
+
+    /// This server's name.
+    #[must_use]
+    pub fn hostname(&self) -> String {
+        self.office.hostname.clone().unwrap_or_else(system_hostname)
+    }
+
+    /// This process's name among those of the region.
+    #[must_use]
+    pub fn edge(&self) -> String {
+        self.office.edge.clone().unwrap_or_else(|| self.hostname())
+    }
+
+    /// The listeners of this process's roles, by name, each with its addresses.
+    #[must_use]
+    pub fn listening(&self) -> Vec<(String, net::Listener)> {
+        let mut listening = Vec::new();
+        for (name, section) in &self.listeners {
+            let Some((protocol, tls)) = section.kind(name) else { continue };
+            if !self.has(protocol.role()) {
+                continue;
+            }
+            for address in &section.address {
+                let listener = net::Listener {
+                    protocol: protocol.net(),
+                    address: *address,
+                    tls: tls.net(),
+                    proxies: section.proxies.clone(),
+                };
+                listening.push((name.clone(), listener));
+            }
+        }
+        listening
+    }
+
+    /// Where certificates come from.
+    #[must_use]
+    pub fn certificates(&self) -> net::TlsConfig {
+        let files: Vec<_> = self
+            .tls
+            .certificates
+            .values()
+            .filter_map(|one| {
+                let (chain, key) = one.chain.clone().zip(one.key.clone())?;
+                Some(net::CertificateFiles { chain, key })
+            })
+            .collect();
+        if !files.is_empty() {
+            return net::TlsConfig::Files(files);
+        }
+        let dir = self.tls.directory.clone().unwrap_or_else(|| self.store.directory.clone());
+        let names = self.tls.names.clone();
+        let names = if names.is_empty() { vec![self.hostname()] } else { names };
+        net::TlsConfig::SelfSigned { dir, names }
+    }
+}
+
+impl ListenerSection {
+    /// Protocol and TLS, as told or as implied by the name; `None` if neither.
+    #[must_use]
+    pub fn kind(&self, name: &str) -> Option<(Protocol, Tls)> {
+        let known = match name {
+            "smtp" => Some((Protocol::Smtp, Tls::StartTls)),
+            "submission" => Some((Protocol::Submission, Tls::StartTls)),
+            "submissions" => Some((Protocol::Submission, Tls::Implicit)),
+            "imap" => Some((Protocol::Imap, Tls::StartTls)),
+            "imaps" => Some((Protocol::Imap, Tls::Implicit)),
+            "http" => Some((Protocol::Http, Tls::None)),
+            _ => None,
+        };
+        let protocol = self.protocol.or(known.map(|(protocol, _)| protocol))?;
+        let tls = self.tls.or(known.map(|(_, tls)| tls))?;
+        Some((protocol, tls))
+    }
+}
+
+impl Protocol {
+    /// The role that serves it.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Smtp => Role::Smtp,
+            Self::Submission => Role::Submission,
+            Self::Imap => Role::Imap,
+            Self::Http => Role::Http,
+        }
+    }
+
+    const fn net(self) -> net::Protocol {
+        match self {
+            Self::Smtp => net::Protocol::Smtp,
+            Self::Submission => net::Protocol::Submission,
+            Self::Imap => net::Protocol::Imap,
+            Self::Http => net::Protocol::Http,
+        }
+    }
+}
+
+impl Tls {
+    const fn net(self) -> net::TlsMode {
+        match self {
+            Self::None => net::TlsMode::None,
+            Self::StartTls => net::TlsMode::StartTls,
+            Self::Implicit => net::TlsMode::Implicit,
+        }
+    }
+}
+
+/// The system's host name; `localhost` where it has none.
+fn system_hostname() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    if name.is_empty() || name == "(none)" { "localhost".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! What a single value cannot tell: what is missing, what contradicts, what cannot be.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::mistakes::{Mistakes, Origin};
+use super::tree::{Tree, Value};
+use super::{Config, Protocol, Role, Tls};
+
+/// Makes paths absolute and notes what is wrong with the whole.
+pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: &mut Mistakes) {
+    absolute(&mut config.store.directory, base);
+    config.tls.directory.iter_mut().for_each(|path| absolute(path, base));
+    for certificate in config.tls.certificates.values_mut() {
+        let paths = [&mut certificate.chain, &mut certificate.key];
+        paths.into_iter().flatten().for_each(|path| absolute(path, base));
+    }
+    names(config, tree, mistakes);
+    numbers(config, tree, mistakes);
+    listeners(config, tree, mistakes);
+    certificates(config, tree, mistakes);
+}
+
+fn absolute(path: &mut PathBuf, base: &Path) {
+    if path.is_relative() {
+        *path = base.join(&*path);
+    }
+}
+
+/// Where a key was written, or the nearest section around it.
+fn origin(tree: &Tree, path: &[&str]) -> Origin {
+    let mut at = tree;
+    for key in path {
+        match &at.value {
+            Value::Table(table) if table.contains_key(*key) => {
+                let Some(next) = table.get(*key) else { break };
+                at = next;
+            }
+            _ => break,
+        }
+    }
+    at.origin.clone()
+}
+
+fn names(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    let region = &config.office.region;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if region.is_empty() || region.len() > 32 || !region.chars().all(fits) {
+        mistakes.add(
+            &origin(tree, &["office", "region"]),
+            format!("`office.region` cannot be \"{region}\""),
+            "write 1 to 32 lower-case letters, digits and hyphens",
+        );
+    }
+    let hostname = config.hostname();
+    if mail::Domain::parse(&hostname).is_err() {
+        mistakes.add(
+            &origin(tree, &["office", "hostname"]),
+            format!("`office.hostname` cannot be \"{hostname}\""),
+            "write this server's name as other servers look it up, like mail.example.org",
+        );
+    }
+    let mut roles = config.office.roles.clone();
+    roles.sort_unstable();
+    roles.dedup();
+    if roles.is_empty() {
+        let fix = "name at least one role, or leave the key out for all";
+        mistakes.add(&origin(tree, &["office", "roles"]), "`office.roles` names none", fix);
+    } else if roles.len() < config.office.roles.len() {
+        let fix = "name each role once";
+        mistakes.add(&origin(tree, &["office", "roles"]), "`office.roles` repeats a role", fix);
+    }
+}
+
+fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    let mut at_least = |path: [&str; 2], value: u64, min: u64, unit: &str| {
+        if value < min {
+            let [section, key] = path;
+            let problem = format!("`{section}.{key}` is too small");
+            mistakes.add(&origin(tree, &path), problem, format!("write at least {min}{unit}"));
+        }
+    };
+    let limits = &config.limits;
+    at_least(["limits", "message_size_max"], limits.message_size_max.0, 65_536, "B");
+    at_least(["limits", "connections_max"], limits.connections_max as u64, 1, "");
+    let per_address = limits.connections_per_address_max as u64;
+    at_least(["limits", "connections_per_address_max"], per_address, 1, "");
+    let per_minute = limits.connections_per_minute_max as u64;
+    at_least(["limits", "connections_per_minute_max"], per_minute, 1, "");
+    at_least(["limits", "handshake"], limits.handshake.as_secs(), 1, "s");
+    at_least(["limits", "content_window"], limits.content_window.as_secs(), 1, "s");
+    at_least(["limits", "write_stall"], limits.write_stall.as_secs(), 1, "s");
+    at_least(["login", "iterations"], config.login.iterations.into(), 4096, "");
+    at_least(["login", "half_life"], config.login.half_life.as_secs(), 1, "s");
+    // RFC 5321 §4.5.3.1.8.
+    at_least(["smtp", "recipients_max"], config.smtp.recipients_max as u64, 100, "");
+    at_least(["submission", "recipients_max"], config.submission.recipients_max as u64, 100, "");
+    at_least(["imap", "idle"], config.imap.idle.as_secs(), 1, "s");
+    if config.store.free_percent_min > 90 {
+        let problem = "`store.free_percent_min` is too large";
+        let fix = "write a share of the disk in percent, 90 at most";
+        mistakes.add(&origin(tree, &["store", "free_percent_min"]), problem, fix);
+    }
+}
+
+fn listeners(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+    let mut served = Vec::new();
+    for (name, section) in &config.listeners {
+        let here = origin(tree, &["listeners", name]);
+        let Some((protocol, tls)) = section.kind(name) else {
+            let problem = format!("`listeners.{name}` does not say what is spoken there");
+            mistakes.add(&here, problem, "add protocol and tls, or use one of the six known names");
+            continue;
+        };
+        served.push(protocol.role());
+        if section.address.is_empty() {
+            let problem = format!("`listeners.{name}` has no address");
+            mistakes.add(&here, problem, "add address, like [\"0.0.0.0:25\", \"[::]:25\"]");
+        }
+        if protocol == Protocol::Http && tls == Tls::StartTls {
+            let problem = format!("`listeners.{name}`: HTTP has no STARTTLS");
+            mistakes.add(&here, problem, "use tls = \"none\" or \"implicit\"");
+        }
+        for address in &section.address {
+            if address.port() == 0 {
+                continue;
+            }
+            if let Some(other) = taken.insert(*address, name) {
+                let problem =
+                    format!("`listeners.{name}` uses {address}, as `listeners.{other}` does");
+                mistakes.add(&here, problem, "give each listener its own address or port");
+            }
+        }
+    }
+    let listening = [Role::Smtp, Role::Submission, Role::Imap, Role::Http];
+    for role in listening.into_iter().filter(|role| config.has(*role) && !served.contains(role)) {
+        // The default roles are all; who listens to nothing of it need not say so for HTTP.
+        if role == Role::Http {
+            continue;
+        }
+        let name = role.name();
+        mistakes.add(
+            &origin(tree, &["office", "roles"]),
+            format!("the role {name} has no listener"),
+            format!("add [listeners.{name}] with an address, or list office.roles without {name}"),
+        );
+    }
+}
+
+fn certificates(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    for (name, one) in &config.tls.certificates {
+        if one.chain.is_none() || one.key.is_none() {
+            mistakes.add(
+                &origin(tree, &["tls", "certificates", name]),
+                format!("`tls.certificates.{name}` is not whole"),
+                "name both files: chain and key",
+            );
+        }
+    }
+}
