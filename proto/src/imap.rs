@@ -3,7 +3,7 @@
 //!
 //! - [`command`]: what a client can say, typed. The parser makes it from bytes and is total.
 //! - [`response`]: what a server can say, typed; its encoder cannot write what a parser refuses.
-//! - `Server`: the dialogue: greeting, login, STARTTLS, literals, APPEND's stream, IDLE, limits.
+//! - [`Server`]: the dialogue: greeting, login, STARTTLS, literals, APPEND's stream, IDLE, limits.
 //!   It answers itself what needs no mailbox and asks ([`Ask`]) the rest, one command at a time.
 //!
 //! Extensions: LITERAL- before and LITERAL+ after login (RFC 7888), SASL-IR (RFC 4959), ID
@@ -17,6 +17,10 @@ pub mod command;
 pub mod response;
 
 mod ask;
+mod frame;
+mod parse;
+pub mod server;
 mod utf7;
 
 pub use ask::{Answer, Append, Ask};
+pub use server::{Config, Enabled, Server};

@@ -1,7 +1,8 @@
 //! What the dialogue asks its edge, and the edge's answers.
 
-use super::command::{Command, DateTime, Flag, MailboxName, Secret, Tag};
+use super::command::{Command, DateTime, Flag, MailboxName, Tag};
 use super::response::{Code, Text};
+use crate::sasl::{Nonce, Password, Verifiers};
 
 /// A question for the edge. Until it is answered no other command is begun (RFC 9051 §5.5).
 ///
@@ -10,17 +11,43 @@ use super::response::{Code, Text};
 #[derive(Debug)]
 pub enum Ask {
     /// LOGIN, or a SASL mechanism that sends the password. Answer `Ok` (then the account is logged
-    /// in), `No` with [`Code::AuthenticationFailed`], after the delay that limits guessing, or
-    /// `Bye`. Right and wrong users must cost the same (RELIABILITY C1).
+    /// in), `No` with [`Code::AuthenticationFailed`] after the delay that limits guessing, or `Bye`.
+    /// Right and wrong users must cost the same (C1).
     Password {
-        /// Whose password it is.
+        /// As the client wrote it; canonicalise before look-up.
         user: String,
-        /// Whom to act as, where it is another one (RFC 4616).
+        /// Whom it wants to act as, if not itself; refuse unless that is the same account.
         authzid: Option<String>,
-        /// To check.
-        password: Secret,
+        /// What to check, by [`Verifiers::check`].
+        password: Password,
     },
-    /// A mailbox command. Answer `Ok`, `No`, `Bad` or `Bye`.
+    /// SCRAM: look up the user's verifiers. Answer `Verifiers`, with [`Verifiers::fake`] for an
+    /// unknown user; or `No` if that cannot be had now.
+    Verifiers {
+        /// As the client wrote it; canonicalise before look-up.
+        user: String,
+    },
+    /// SCRAM: the client has proved that it knows a password. Answer `Ok` (logged in), `No` or
+    /// `Bye`.
+    Proved {
+        /// As the client wrote it.
+        user: String,
+        /// Whom it wants to act as, if not itself; refuse unless that is the same account.
+        authzid: Option<String>,
+        /// Which of the verifiers it was (app passwords).
+        verifier: usize,
+    },
+    /// SCRAM: the proof fits no verifier. Count it, wait as for a wrong password, and answer `No`
+    /// or `Bye` (C1).
+    Refused {
+        /// As the client wrote it.
+        user: String,
+    },
+    /// A command of an account that is logged in. Answer `Ok`, `No`, `Bad` or `Bye`.
+    ///
+    /// Commands on messages are only asked while a mailbox is selected: after SELECT or EXAMINE was
+    /// answered `Ok`, until CLOSE or UNSELECT was, or the next SELECT is answered `No` (RFC 9051
+    /// §6.3.2); `Bad` changes nothing. QRESYNC's parameters are only asked after ENABLE QRESYNC.
     Command(Box<Command>),
     /// APPEND up to its message. Answer `Go` to have the message by `Step::Take` and then
     /// [`Ask::AppendEnd`], or `No`.
@@ -66,4 +93,6 @@ pub enum Answer {
     Bye(Option<Code>, Text),
     /// Go on: send the message; idling.
     Go,
+    /// To [`Ask::Verifiers`], with fresh randomness.
+    Verifiers(Verifiers, Nonce),
 }

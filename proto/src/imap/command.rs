@@ -16,7 +16,9 @@ use mail::{Timestamp, UidValidity};
 
 use super::response::{Style, is_atom_char};
 use super::utf7;
+use crate::sasl::Password;
 
+pub use super::ask::Append;
 pub use fetch::{Fetch, FetchItem, Partial, Section, SectionText};
 pub use list::{List, ListReturn, ListSelect, StatusItem};
 pub use search::{Search, SearchKey, SearchReturn};
@@ -109,30 +111,6 @@ fn canonical(name: String) -> String {
     }
 }
 
-/// A secret that the client sent. Its `Debug` shows no byte of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// Takes the secret's bytes.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
-    /// The secret's bytes.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("•••")
-    }
-}
-
 /// A flag that a client can set (RFC 9051 §2.3.2). `\Recent` is not one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flag {
@@ -181,15 +159,15 @@ pub enum Body {
     },
     /// LOGIN
     Login {
-        /// User name.
-        user: Vec<u8>,
+        /// User name, as the client wrote it.
+        user: String,
         /// Password.
-        password: Secret,
+        password: Password,
     },
     /// IDLE (RFC 2177).
     Idle,
     /// APPEND up to its message literal.
-    Append(super::Append),
+    Append(Append),
 
     /// NOOP
     Noop,

@@ -17,7 +17,7 @@ pub use code::Code;
 pub use fetch::{FetchData, FetchLine, LiteralName};
 pub use structure::{Address, Disposition, Envelope, Kind, Params, Part};
 
-pub(crate) use string::is_atom_char;
+pub(crate) use string::{is_atom_char, string as string_into};
 
 use super::command::{Flag, Msn, SpecialUse, StatusItem, Tag};
 
@@ -46,8 +46,8 @@ impl From<String> for Text {
 }
 
 impl Text {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        string::text(&self.0, out);
+    fn encode(&self, style: Style, out: &mut Vec<u8>) {
+        string::text(&self.0, style, out);
     }
 }
 
@@ -213,10 +213,10 @@ impl Response<'_> {
     /// Appends the whole response with its CRLF to `out`.
     pub fn encode(&self, style: Style, out: &mut Vec<u8>) {
         match self {
-            Self::Ok(code, text) => status("* OK ", code.as_ref(), text, out),
-            Self::No(code, text) => status("* NO ", code.as_ref(), text, out),
-            Self::Bad(code, text) => status("* BAD ", code.as_ref(), text, out),
-            Self::Bye(code, text) => status("* BYE ", code.as_ref(), text, out),
+            Self::Ok(code, text) => status("* OK ", code.as_ref(), text, style, out),
+            Self::No(code, text) => status("* NO ", code.as_ref(), text, style, out),
+            Self::Bad(code, text) => status("* BAD ", code.as_ref(), text, style, out),
+            Self::Bye(code, text) => status("* BYE ", code.as_ref(), text, style, out),
             Self::Exists(count) => put(out, format_args!("* {count} EXISTS\r\n")),
             Self::Recent(_) if style.rev2 => {}
             Self::Recent(count) => put(out, format_args!("* {count} RECENT\r\n")),
@@ -259,14 +259,21 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     drop(out.write_fmt(text));
 }
 
-pub(crate) fn status(start: &str, code: Option<&Code>, text: &Text, out: &mut Vec<u8>) {
+/// A status response, tagged or not: `start` has what is before the code, with its space.
+pub(crate) fn status(
+    start: &str,
+    code: Option<&Code>,
+    text: &Text,
+    style: Style,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(start.as_bytes());
     if let Some(code) = code {
         out.push(b'[');
         code.encode(out);
         out.extend_from_slice(b"] ");
     }
-    text.encode(out);
+    text.encode(style, out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -94,6 +94,8 @@ pub enum Code {
     Unavailable,
     /// UNKNOWN-CTE (RFC 3516)
     UnknownCte,
+    /// USEATTR (RFC 6154 §3): no mailbox can have that special use.
+    UseAttr,
     /// UNSEEN (RFC 3501): the first message without `\Seen`
     Unseen(Msn),
 }
@@ -138,6 +140,7 @@ impl Code {
             Self::Unavailable => "UNAVAILABLE",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::Unseen(_) => "UNSEEN",
+            Self::UseAttr => "USEATTR",
         }
     }
 

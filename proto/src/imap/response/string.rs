@@ -11,7 +11,7 @@ const QUOTED_MAX: usize = 1_000;
 const TEXT_MAX: usize = 1_000;
 
 /// Writes text of a status response: never empty, no control characters, one line.
-pub(super) fn text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn text(text: &str, style: Style, out: &mut Vec<u8>) {
     let mut rest = text.trim();
     if rest.is_empty() {
         rest = "-";
@@ -23,7 +23,12 @@ pub(super) fn text(text: &str, out: &mut Vec<u8>) {
     let mut left = TEXT_MAX;
     let mut buffer = [0; 4];
     for char in rest.chars() {
-        let char = if char.is_control() { ' ' } else { char };
+        let char = match char {
+            _ if char.is_control() => ' ',
+            // RFC 3501 §9: text is US-ASCII.
+            _ if !style.rev2 && !char.is_ascii() => '?',
+            _ => char,
+        };
         let bytes = char.encode_utf8(&mut buffer).as_bytes();
         let Some(remaining) = left.checked_sub(bytes.len()) else { break };
         left = remaining;
@@ -40,7 +45,7 @@ pub(super) fn nstring(value: Option<&[u8]>, style: Style, out: &mut Vec<u8>) {
 }
 
 /// A quoted string where it can be one, else a literal. NUL, which neither may have, becomes `?`.
-pub(super) fn string(value: &[u8], style: Style, out: &mut Vec<u8>) {
+pub(crate) fn string(value: &[u8], style: Style, out: &mut Vec<u8>) {
     let seven_bit = value.iter().all(|byte| !matches!(byte, 0 | b'\r' | b'\n' | 0x80..));
     let quotable = seven_bit
         || (style.rev2
