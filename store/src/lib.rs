@@ -5,10 +5,26 @@
 //! pure: no I/O, no async, no clock. docs/formats.md describes every stored byte.
 
 pub mod change;
+mod claims;
+mod context;
+pub mod directory;
 pub mod entry;
 pub mod inline;
+mod items;
 pub mod names;
+mod office;
+mod options;
 pub mod place;
 pub mod rows;
+mod space;
 #[cfg(test)]
 mod testing;
+mod writers;
+
+pub use claims::Claims;
+pub use directory::Directory;
+pub use items::{Announced, Items};
+pub use office::Store;
+pub use options::{Options, Timing, Upkeep};
+pub use space::Space;
+pub use writers::Writers;

@@ -1,0 +1,309 @@
+//! Outbound, delayed and parked work: item rows, the due rows that announce them, and what an
+//! admin has to see [O, a].
+
+use std::sync::Arc;
+
+use engine::{Consistency, Event, Expect, Key, Order, Range, ReadError, Row, Version, WriteError};
+use mail::Timestamp;
+
+use crate::context::{Context, damaged, too_large};
+use crate::rows::{
+    self, Due, ITEM_SHARDS, Item, ItemKey, ItemState, MAINTENANCE_SHARDS, Maintenance,
+    MaintenanceWhy, Parked, RowValue,
+};
+
+/// The items of this store.
+pub struct Items {
+    cx: Arc<Context>,
+}
+
+impl std::fmt::Debug for Items {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Items").finish_non_exhaustive()
+    }
+}
+
+/// A due row as found: when, which item, which version of it is announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// When it is due.
+    pub at: Timestamp,
+    /// The item.
+    pub item: ItemKey,
+    /// The version announced.
+    pub version: Version,
+}
+
+impl Items {
+    pub(crate) const fn new(cx: Arc<Context>) -> Self {
+        Self { cx }
+    }
+
+    /// An item, read strongly.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get(&self, key: &ItemKey) -> Result<Option<(Item, Version)>, ReadError> {
+        let row = self.cx.engines.index.get(&rows::item_key(key), Consistency::Strong).await?;
+        row.map(|row| Ok((Item::decode(&row.value).map_err(damaged)?, row.version))).transpose()
+    }
+
+    /// Makes an item: its due row first, then itself, only where absent [a, b]. `Ok` also if it
+    /// was there already: whoever makes it makes the same one.
+    /// # Errors
+    /// [`WriteError`]; try again, nothing is doubled.
+    pub async fn make(&self, key: &ItemKey, item: &Item) -> Result<(), WriteError> {
+        let version = Version(1);
+        self.announce(key, item.due, version).await?;
+        match self.put(key, item, version, Expect::Absent).await {
+            Err(WriteError::Conflict) => Ok(()),
+            other => other,
+        }?;
+        self.cx.engines.events.publish(Event::Items);
+        Ok(())
+    }
+
+    /// Changes an item that still has `version`; an unfinished one is announced first [a], a
+    /// finished one goes by itself after `item_kept` [b]. Returns the new version.
+    /// # Errors
+    /// [`WriteError::Conflict`]: somebody else was here; read again.
+    pub async fn update(
+        &self,
+        key: &ItemKey,
+        item: &Item,
+        version: Version,
+    ) -> Result<Version, WriteError> {
+        let next = Version(version.0 + 1);
+        if !item.state.is_finished() {
+            self.announce(key, item.due, next).await?;
+        }
+        self.put(key, item, next, Expect::Version(version)).await?;
+        Ok(next)
+    }
+
+    async fn announce(
+        &self,
+        key: &ItemKey,
+        due: Timestamp,
+        version: Version,
+    ) -> Result<(), WriteError> {
+        let value = Due { version: version.0 }.encode().map_err(too_large)?;
+        let row = Row { value, version: Version(1), nonce: self.cx.nonce(), expiry: None };
+        let shard = rows::due_shard(&key.destination);
+        self.cx.engines.index.put_if(&rows::due_key(shard, due, key), row, Expect::Any).await
+    }
+
+    async fn put(
+        &self,
+        key: &ItemKey,
+        item: &Item,
+        version: Version,
+        expect: Expect,
+    ) -> Result<(), WriteError> {
+        let now = self.cx.engines.index.now();
+        let expiry = item.state.is_finished().then(|| now.after(self.cx.options.timing.item_kept));
+        let value = item.encode().map_err(too_large)?;
+        let row = Row { value, version, nonce: self.cx.nonce(), expiry };
+        self.cx.engines.index.put_if(&rows::item_key(key), row, expect).await
+    }
+
+    /// What is due now in a shard of destinations, the longest waiting first.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn due(&self, shard: u16, limit: usize) -> Result<Vec<Announced>, ReadError> {
+        let range = Range {
+            partition: rows::due_partition(shard).into(),
+            from: None,
+            to: Some(rows::due_sort_until(self.cx.engines.index.now())),
+            order: Order::Forward,
+            limit,
+            consistency: Consistency::Eventual,
+        };
+        let found = self.cx.engines.index.range(&range).await?;
+        found
+            .into_iter()
+            .map(|(sort, row)| {
+                let (at, item) =
+                    Due::parse_sort(&sort).ok_or_else(|| damaged("key of a due row"))?;
+                let due = Due::decode(&row.value).map_err(damaged)?;
+                Ok(Announced { at, item, version: Version(due.version) })
+            })
+            .collect()
+    }
+
+    /// Deletes a due row whose item has reached the version announced and is due elsewhere, or is
+    /// finished: never before [a].
+    /// # Errors
+    /// [`WriteError`]; the row stays a hint.
+    pub async fn forget_due(&self, due: &Announced) -> Result<(), WriteError> {
+        let shard = rows::due_shard(&due.item.destination);
+        let key = rows::due_key(shard, due.at, &due.item);
+        self.cx.engines.index.delete_if(&key, Expect::Any).await
+    }
+
+    /// Shows an item to the admin until somebody acts on it.
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn park(&self, key: &ItemKey, since: Timestamp, why: &str) -> Result<(), WriteError> {
+        let why = why.chars().take(240).collect();
+        let value = Parked { why }.encode().map_err(too_large)?;
+        let row = Row { value, version: Version(1), nonce: self.cx.nonce(), expiry: None };
+        self.cx.engines.index.put_if(&rows::parked_key(since, key), row, Expect::Any).await
+    }
+
+    /// What is parked: since when, which item, why.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn parked(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ItemKey, String)>, ReadError> {
+        let range = Range {
+            partition: rows::parked_partition().into(),
+            from: None,
+            to: None,
+            order: Order::Forward,
+            limit,
+            consistency: Consistency::Strong,
+        };
+        let found = self.cx.engines.index.range(&range).await?;
+        found
+            .into_iter()
+            .map(|(sort, row)| {
+                let (since, item) =
+                    Due::parse_sort(&sort).ok_or_else(|| damaged("key of a parked row"))?;
+                Ok((since, item, Parked::decode(&row.value).map_err(damaged)?.why))
+            })
+            .collect()
+    }
+
+    /// Takes an item off the list that the admin sees.
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn unpark(&self, key: &ItemKey, since: Timestamp) -> Result<(), WriteError> {
+        self.cx.engines.index.delete_if(&rows::parked_key(since, key), Expect::Any).await
+    }
+
+    /// All items of one of the [`ITEM_SHARDS`] partitions after a key, for listing and audits.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn page(
+        &self,
+        shard: u8,
+        after: Option<&ItemKey>,
+        limit: usize,
+    ) -> Result<Vec<(ItemKey, Item, Version)>, ReadError> {
+        let range = Range {
+            partition: rows::items_partition(shard).into(),
+            from: after.map(|key| key.to_sort().into_iter().chain([0]).collect()),
+            to: None,
+            order: Order::Forward,
+            limit,
+            consistency: Consistency::Eventual,
+        };
+        let found = self.cx.engines.index.range(&range).await?;
+        found
+            .into_iter()
+            .map(|(sort, row)| {
+                let key = ItemKey::from_sort(&sort).ok_or_else(|| damaged("key of an item"))?;
+                Ok((key, Item::decode(&row.value).map_err(damaged)?, row.version))
+            })
+            .collect()
+    }
+
+    /// Every unfinished item, up to `limit`; reads all partitions, so for admins only.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn unfinished(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(ItemKey, Item, Version)>, ReadError> {
+        let mut all = Vec::new();
+        for shard in 0..ITEM_SHARDS {
+            let Ok(shard) = u8::try_from(shard) else { break };
+            let mut after = None;
+            loop {
+                let page = self.page(shard, after.as_ref(), 256).await?;
+                let Some((last, ..)) = page.last() else { break };
+                after = Some(last.clone());
+                all.extend(page.into_iter().filter(|(_, item, _)| !item.state.is_finished()));
+                if all.len() >= limit {
+                    all.truncate(limit);
+                    return Ok(all);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Asks `maintain` to look at an account at `due`. A hint.
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn ask_maintenance(
+        &self,
+        due: Timestamp,
+        account: mail::Account,
+        why: MaintenanceWhy,
+    ) -> Result<(), WriteError> {
+        let value = Maintenance { why }.encode().map_err(too_large)?;
+        let row = Row { value, version: Version(1), nonce: self.cx.nonce(), expiry: None };
+        self.cx.engines.index.put_if(&rows::maintenance_key(due, account), row, Expect::Any).await
+    }
+
+    /// The accounts that `maintain` should look at now, with the key of each request.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn maintenance(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(Key, mail::Account, MaintenanceWhy)>, ReadError> {
+        let mut all = Vec::new();
+        for shard in 0..MAINTENANCE_SHARDS {
+            let Ok(shard) = u8::try_from(shard) else { break };
+            let range = Range {
+                partition: rows::maintenance_partition(shard).into(),
+                from: None,
+                to: Some(rows::due_sort_until(self.cx.engines.index.now())),
+                order: Order::Forward,
+                limit: limit - all.len(),
+                consistency: Consistency::Eventual,
+            };
+            for (sort, row) in self.cx.engines.index.range(&range).await? {
+                let (_, account) = Maintenance::parse_sort(&sort)
+                    .ok_or_else(|| damaged("key of a maintenance row"))?;
+                let why = Maintenance::decode(&row.value).map_err(damaged)?.why;
+                all.push((Key::new(range.partition.clone(), sort), account, why));
+            }
+            if all.len() >= limit {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Deletes a request that was carried out.
+    /// # Errors
+    /// [`WriteError`]; it stays a hint.
+    pub async fn maintained(&self, key: &Key) -> Result<(), WriteError> {
+        self.cx.engines.index.delete_if(key, Expect::Any).await
+    }
+
+    /// Whether an item is finished, or forgotten since long after it was.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn is_finished(&self, key: &ItemKey) -> Result<bool, ReadError> {
+        Ok(self.get(key).await?.is_none_or(|(item, _)| item.state.is_finished()))
+    }
+
+    /// Marks an item as taken out by an admin; what is left of its recipients goes nowhere.
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn remove(
+        &self,
+        key: &ItemKey,
+        mut item: Item,
+        version: Version,
+    ) -> Result<(), WriteError> {
+        item.state = ItemState::Removed;
+        self.update(key, &item, version).await.map(|_| ())
+    }
+}

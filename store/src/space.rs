@@ -1,0 +1,65 @@
+//! Room on the medium: accepting stops while less than a twentieth is free, and what deletes may
+//! use the ballast [α].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use engine::{ReadError, WriteError};
+
+use crate::context::Context;
+
+/// What is known about the room left.
+pub struct Space {
+    cx: Arc<Context>,
+    full: AtomicBool,
+    /// When it was last looked at, in nanoseconds of the process's clock; 0 is never.
+    looked: AtomicU64,
+}
+
+impl std::fmt::Debug for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Space").field("full", &self.full).finish_non_exhaustive()
+    }
+}
+
+impl Space {
+    pub(crate) fn new(cx: Arc<Context>) -> Self {
+        Self { cx, full: AtomicBool::new(false), looked: AtomicU64::new(0) }
+    }
+
+    /// Whether accepting has to stop: less than `free_percent_min` of the medium is free. Asks the
+    /// engine at most once in `space_check`, and answers from memory otherwise; an engine that
+    /// cannot tell changes nothing.
+    pub async fn is_full(&self) -> bool {
+        let now = self.cx.engines.clock.instant();
+        let last = self.looked.load(Ordering::Relaxed);
+        let due = last == 0 || now.since(mail::Instant(last)) >= self.cx.options.timing.space_check;
+        if due && self.looked.swap(now.0.max(1), Ordering::Relaxed) == last {
+            match self.look().await {
+                Ok(full) => self.full.store(full, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "cannot tell how much room is left"),
+            }
+        }
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// A put was refused for want of room: nothing is accepted until the next look says otherwise.
+    pub(crate) fn seen_full(&self) {
+        self.full.store(true, Ordering::Relaxed);
+        self.looked.store(self.cx.engines.clock.instant().0.max(1), Ordering::Relaxed);
+    }
+
+    async fn look(&self) -> Result<bool, ReadError> {
+        let Some(space) = self.cx.engines.objects.space().await? else { return Ok(false) };
+        let percent = self.cx.options.free_percent_min;
+        Ok(space.free < space.total / 100 * percent)
+    }
+
+    /// Gives up (`true`) the ballast so that `maintain` can delete on a full medium, or makes it
+    /// again.
+    /// # Errors
+    /// As the engine's; try again with the next sweep.
+    pub async fn release_ballast(&self, released: bool) -> Result<(), WriteError> {
+        self.cx.engines.objects.release_ballast(released).await
+    }
+}
