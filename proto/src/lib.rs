@@ -6,6 +6,7 @@
 
 pub mod imap;
 pub mod sasl;
+pub mod smtp;
 
 use mail::Instant;
 
