@@ -75,6 +75,28 @@ impl Verifier {
         Ok(Self { salt: salt.to_vec(), iterations, keys })
     }
 
+    /// The verifier of these parts, as a directory keeps them.
+    ///
+    /// # Errors
+    /// [`VerifierSyntax`]: the salt or the iterations are out of bounds.
+    pub fn from_keys(
+        salt: &[u8],
+        iterations: u32,
+        stored_key: [u8; 32],
+        server_key: [u8; 32],
+    ) -> Result<Self, VerifierSyntax> {
+        let iterations = checked(salt, iterations)?;
+        let keys = Keys { stored: stored_key, server: server_key };
+        Ok(Self { salt: salt.to_vec(), iterations, keys })
+    }
+
+    /// `StoredKey` and `ServerKey` (RFC 5802 §3), for a directory to keep. Not the password, but
+    /// `ServerKey` lets its holder pose as the server.
+    #[must_use]
+    pub const fn parts(&self) -> (&[u8; 32], &[u8; 32]) {
+        (&self.keys.stored, &self.keys.server)
+    }
+
     /// The salt: give it to [`Self::derive`] for the account's further passwords.
     #[must_use]
     pub fn salt(&self) -> &[u8] {
