@@ -39,18 +39,21 @@ pub trait Subscription: Send {
     async fn next(&mut self) -> Option<Event>;
 }
 
+/// What a process's queue holds: an event, or that some were lost on the way.
+pub(crate) type Told = Option<Event>;
+
 /// A subscription to a process's own bounded queue of events, whatever brings them there.
-pub(crate) fn listen(events: &broadcast::Sender<Event>) -> Box<dyn Subscription> {
+pub(crate) fn listen(events: &broadcast::Sender<Told>) -> Box<dyn Subscription> {
     Box::new(Listener(events.subscribe()))
 }
 
-struct Listener(broadcast::Receiver<Event>);
+struct Listener(broadcast::Receiver<Told>);
 
 #[async_trait]
 impl Subscription for Listener {
     async fn next(&mut self) -> Option<Event> {
         match self.0.recv().await {
-            Ok(event) => Some(event),
+            Ok(told) => told,
             Err(broadcast::error::RecvError::Lagged(_)) => None,
             // The process's engines are gone: nothing will ever come.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,

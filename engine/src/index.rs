@@ -139,7 +139,8 @@ pub enum Op {
 /// 7. Limits ([`VALUE_BYTES_MAX`], [`KEY_BYTES_MAX`], empty key parts) are `Refused` by all engines
 ///    alike.
 /// 8. A batch is independent operations with an answer each. An ordered batch stops at the first
-///    that fails; what came before stays, what comes after is not tried (no answer).
+///    that fails; what came before stays, what comes after is not tried (no answer). Only after
+///    `Unknown` what comes after may have been carried out too.
 /// 9. A row past its expiry may be gone at any time, but is never gone before.
 /// 10. A conditional delete removes only the row of that version; deleting an absent row with
 ///     `Expect::Any` or `Expect::Absent` is `Ok`, with `Expect::Version` a conflict.

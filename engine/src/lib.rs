@@ -7,11 +7,14 @@
 
 mod clock;
 mod condition;
+pub mod conformance;
 mod counters;
 mod events;
 mod index;
+mod local;
 pub mod memory;
 mod objects;
+mod sqlite;
 mod system;
 mod tasks;
 
@@ -24,6 +27,7 @@ pub use index::{
     Consistency, Expect, Index, KEY_BYTES_MAX, Key, Nonce, Op, Order, Range, Row, VALUE_BYTES_MAX,
     Version,
 };
+pub use local::{Config, OpenError, open};
 pub use objects::{Checksum, Listed, ObjectKey, ObjectWriter, Objects, Put, Space};
 pub use tasks::Tasks;
 

@@ -11,7 +11,8 @@ use tokio::sync::broadcast;
 use super::Shared;
 use super::faults::Ending;
 use super::state::State;
-use crate::{Cause, Clock, Counters, Event, ReadError, WriteError};
+use crate::events::Told;
+use crate::{Cause, Clock, Counters, ReadError, WriteError};
 
 /// A process's way to its world; all three engines of it.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub(crate) struct Process {
     pub(super) counters: Arc<Counters>,
     /// The latest store time it was told, in milliseconds.
     pub(super) told_ms: Arc<AtomicU64>,
-    pub(super) events: Arc<broadcast::Sender<Event>>,
+    pub(super) events: Arc<broadcast::Sender<Told>>,
 }
 
 /// What the faults have in store for a call.
@@ -81,7 +82,13 @@ impl Process {
             Ending::Repeated => {
                 let first = effect(&mut self.world.state());
                 self.line(number, &what, &format_args!("repeated: {}", outcome(&first)));
-                self.land(fate.before, effect).await
+                match self.land(fate.before, effect).await {
+                    // Ours, and overwritten before the second try: no conflict to be told of.
+                    Err(WriteError::Conflict) if first.is_ok() => {
+                        Err(WriteError::Unknown(cause("repeated, then overwritten")))
+                    }
+                    second => second,
+                }
             }
         };
         self.sleep(fate.after).await;

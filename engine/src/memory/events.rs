@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::call::Process;
 use crate::counters::Call;
-use crate::events::listen;
+use crate::events::{Told, listen};
 use crate::{Event, Events, Subscription};
 
 impl Events for Process {
@@ -54,6 +54,6 @@ impl Events for Process {
 }
 
 /// Tells whoever listens; nobody need.
-fn tell(listener: &tokio::sync::broadcast::Sender<Event>, event: Event) {
-    drop(listener.send(event));
+fn tell(listener: &tokio::sync::broadcast::Sender<Told>, event: Event) {
+    drop(listener.send(Some(event)));
 }

@@ -10,7 +10,8 @@ use tokio::sync::broadcast;
 
 use super::faults::{Dice, Ending, Faults};
 use crate::condition::{Verdict, check_op, judge};
-use crate::{Checksum, Event, Key, ObjectKey, Op, Put, Row, WriteError};
+use crate::events::Told;
+use crate::{Checksum, Key, ObjectKey, Op, Put, Row, WriteError};
 
 /// Events that a slow listener may be behind before it is told that it lost some.
 const EVENTS_WAITING_MAX: usize = 1_024;
@@ -38,7 +39,7 @@ pub(crate) struct State {
     pub(super) calls: u64,
     seed: u64,
     admitted: u64,
-    pub(super) listeners: Vec<(String, Weak<broadcast::Sender<Event>>)>,
+    pub(super) listeners: Vec<(String, Weak<broadcast::Sender<Told>>)>,
 }
 
 /// The store is full.
@@ -72,7 +73,7 @@ impl State {
     }
 
     /// A process starts: the seed of its random bytes, and where it hears of events.
-    pub(super) fn admit(&mut self, name: &str) -> (u64, Arc<broadcast::Sender<Event>>) {
+    pub(super) fn admit(&mut self, name: &str) -> (u64, Arc<broadcast::Sender<Told>>) {
         self.admitted += 1;
         let mut dice = Dice::new(self.seed ^ 0x70_6f_73_74);
         let mut seed = dice.next().wrapping_add(self.admitted);
