@@ -5,6 +5,7 @@
 //! pure: no I/O, no async, no clock. docs/formats.md describes every stored byte.
 
 pub mod change;
+pub mod checkpoint;
 mod claims;
 mod context;
 pub mod directory;
@@ -17,6 +18,7 @@ mod options;
 pub mod place;
 pub mod rows;
 mod space;
+pub mod state;
 #[cfg(test)]
 mod testing;
 mod writers;
