@@ -6,23 +6,28 @@
 
 pub mod address;
 pub mod codec;
+pub mod date;
 pub mod envelope;
 pub mod flags;
 pub mod header;
 pub mod ids;
+pub mod mailbox;
 pub mod part;
 pub mod structure;
 pub mod summary;
 pub mod text;
 pub mod time;
+pub mod trace;
 pub mod transfer;
 pub mod uidset;
 
 pub use address::{Address, Domain, Path};
 pub use codec::Malformed;
+pub use date::{Date, DateTime};
 pub use envelope::{BodyType, Envelope, Notify, Recipient, Ret};
 pub use flags::{FlagSet, Keyword, SystemFlags};
 pub use ids::{Account, AccountId, Epoch, RecordId, Seq, Uid, UidValidity, WriterId};
+pub use mailbox::{ListPattern, MailboxName};
 pub use part::Part;
 pub use structure::{Limits, Scanned, Scanner};
 pub use summary::{Field, FieldName, Summary};
