@@ -11,19 +11,24 @@ use crate::WriteError;
 
 /// Makes a directory (and those above it), readable by its owner only, with a durable name.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    make_directory(parent)?;
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directory(parent)?;
+            return make_directory(path);
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error),
     }
-    File::open(parent)?.sync_all()
+    // Also where it was there: whoever made it may not have come to this.
+    match File::open(parent) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        parent => parent?.sync_all(),
+    }
 }
 
 /// Puts a small file under a name, whole or not at all, durable.
