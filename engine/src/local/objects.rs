@@ -73,6 +73,12 @@ impl LocalObjects {
         })
     }
 
+    /// Makes the syncs of this folder fail, as a failing disk does.
+    #[cfg(test)]
+    pub(super) fn break_syncs_of(&self, folder: &str) {
+        self.inner.folders.break_syncs_of(folder);
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, ReadError> + Send + 'static,

@@ -92,8 +92,8 @@ impl Folders {
         if path.is_empty() {
             return Ok(Some(self.root.clone()));
         }
-        if let Some(folder) = lock(&self.open).get(path) {
-            let folder = folder.clone();
+        let known = lock(&self.open).get(path).cloned();
+        if let Some(folder) = known.filter(|folder| !folder.removed()) {
             if make {
                 folder.settle()?;
             }
@@ -120,12 +120,20 @@ impl Folders {
         if open.len() >= OPEN_MAX {
             open.retain(|_, folder| Arc::strong_count(folder) > 1);
         }
-        Ok(Some(open.entry(path.into()).or_insert(folder).clone()))
+        let kept = open.entry(path.into()).or_insert_with(|| folder.clone());
+        if kept.removed() {
+            *kept = folder;
+        }
+        Ok(Some(kept.clone()))
     }
 
-    /// Forgets a folder that somebody removed.
-    pub(super) fn forget(&self, path: &str) {
-        lock(&self.open).retain(|open, _| open != path && !path.starts_with(&format!("{open}/")));
+    /// Makes the syncs of this folder fail: a path-only descriptor can be put into, not synced.
+    #[cfg(test)]
+    pub(super) fn break_syncs_of(&self, path: &str) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.root(), path, flags, Mode::empty()).unwrap();
+        let broken = Folder::new(fd, Some(self.root.clone()), self.health.clone());
+        lock(&self.open).insert(path.into(), Arc::new(broken));
     }
 }
 
@@ -146,6 +154,11 @@ impl Folder {
 
     pub(super) const fn fd(&self) -> &OwnedFd {
         &self.fd
+    }
+
+    /// Whether somebody has removed it: what is put into it now is nowhere.
+    fn removed(&self) -> bool {
+        rustix::fs::fstat(&self.fd).is_ok_and(|about| about.st_nlink == 0)
     }
 
     /// Makes this folder's name, and those above, durable. It may have been made by another

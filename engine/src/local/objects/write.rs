@@ -104,10 +104,7 @@ impl Maker {
                 (named_file(&temporary), Some(temporary))
             }
         };
-        let file = file.map_err(|error| {
-            folders.forget(folder_path);
-            not_done(error.into())
-        })?;
+        let file = file.map_err(|error| not_done(error.into()))?;
         Ok(Draft {
             file: BufWriter::with_capacity(BUFFER_BYTES, file),
             folder,
