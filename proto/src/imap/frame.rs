@@ -83,8 +83,7 @@ impl Frame {
         let end = memchr::memchr(b'\n', rest).map(|at| at + 1);
         let size = end.unwrap_or(rest.len());
         if size > room {
-            self.bytes.extend_from_slice(rest.get(..room).unwrap_or_default());
-            return (taken + room, Some(Event::TooLong));
+            return (taken, Some(Event::TooLong));
         }
         self.bytes.extend_from_slice(rest.get(..size).unwrap_or_default());
         let event = end.map(|_| {

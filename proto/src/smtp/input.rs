@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use memchr::memchr3;
 
-/// Most bytes kept: the longest line there is (RFC 4954 §4: 12,288 octets in an exchange) and then
-/// some, so that pipelined commands come in one piece.
-const INPUT_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes kept: the longest line there is (RFC 4954 §4: 12,288 octets in an exchange), and one
+/// read of the driver (16 KiB) beside the few bytes that a scanner may leave.
+const INPUT_BYTES_MAX: usize = 16 * 1024 + 64;
 
 /// What stands at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
