@@ -28,6 +28,7 @@ fn start() -> Office {
         limits: Limits::new(LimitsOptions::default(), engines.clock.clone()),
         pace: Pace::default(),
         drain: Drain::new(),
+        span: tracing::Span::none(),
     };
     let listener = Listener {
         protocol: Protocol::Http,

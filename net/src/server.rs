@@ -35,6 +35,8 @@ pub struct Server {
     pub pace: Pace,
     /// Ends it all.
     pub drain: Drain,
+    /// Around every connection's span: region and edge.
+    pub span: tracing::Span,
 }
 
 impl std::fmt::Debug for Server {
@@ -147,7 +149,7 @@ impl Server {
         }
         let conn = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let protocol = listener.protocol;
-        let span = tracing::info_span!("conn", conn, %protocol, peer = tracing::field::Empty);
+        let span = tracing::info_span!(parent: &self.span, "conn", conn, %protocol, peer = tracing::field::Empty);
         let (server, listener, handle) = (self.connection(), listener.clone(), handle.clone());
         let drain = self.drain.signal();
         let connection = async move {

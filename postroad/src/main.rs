@@ -1,3 +1,7 @@
-//! The `postroad` command.
+//! The `postroad` command; everything is in the library beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    postroad::cli::run()
+}

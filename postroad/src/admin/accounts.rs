@@ -3,9 +3,9 @@
 use mail::{Address, Domain};
 use proto::sasl::{Password, SALT_BYTES, Verifier};
 use serde::Serialize;
+use store::Directory;
 use store::directory::{Entry, ListCursor};
 use store::rows::{self, AccountRow, AddressRow, Credentials, DirectoryChange, Role, Roles};
-use store::Directory;
 
 use super::{Admin, AdminError, address, own_address};
 
@@ -254,9 +254,8 @@ impl Admin {
                 "choose a longer one",
             ));
         }
-        let others = before.map(|before| {
-            before.verifiers.iter().filter(|one| one.label != OWN_PASSWORD).cloned()
-        });
+        let others = before
+            .map(|before| before.verifiers.iter().filter(|one| one.label != OWN_PASSWORD).cloned());
         let others: Vec<_> = others.into_iter().flatten().collect();
         let shared = before.filter(|_| !others.is_empty());
         let salt = match shared {
@@ -264,9 +263,8 @@ impl Admin {
             None => self.store.engines().random.bytes::<SALT_BYTES>().to_vec(),
         };
         let iterations = shared.map_or(self.iterations, |before| before.iterations);
-        let verifier = Verifier::derive(password.reveal(), &salt, iterations).map_err(|why| {
-            AdminError::invalid(why.to_string(), "choose another password")
-        })?;
+        let verifier = Verifier::derive(password.reveal(), &salt, iterations)
+            .map_err(|why| AdminError::invalid(why.to_string(), "choose another password"))?;
         let (stored_key, server_key) = verifier.parts();
         let own = rows::Verifier {
             label: OWN_PASSWORD.to_owned(),

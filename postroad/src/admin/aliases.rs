@@ -32,7 +32,11 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Exists`] if the address is anybody's, [`AdminError::Invalid`] if a target is
     /// not ours, or as [`AdminError`] says.
-    pub async fn add_alias(&self, alias: &str, targets: &[String]) -> Result<AliasInfo, AdminError> {
+    pub async fn add_alias(
+        &self,
+        alias: &str,
+        targets: &[String],
+    ) -> Result<AliasInfo, AdminError> {
         self.change(async |directory| {
             let alias = match alias.strip_prefix('@') {
                 Some(domain) => Address::catch_all(&super::domain_name(domain)?),

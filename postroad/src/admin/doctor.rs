@@ -234,7 +234,11 @@ impl Admin {
         let waiting = self.queue().await?.len();
         if parked > 0 {
             let found = format!("{parked} items need a person, {waiting} wait in all");
-            return Ok(warning(NAME, found, "see `postroad queue list`, then retry or remove them"));
+            return Ok(warning(
+                NAME,
+                found,
+                "see `postroad queue list`, then retry or remove them",
+            ));
         }
         Ok(ok(NAME, format!("{waiting} items wait")))
     }

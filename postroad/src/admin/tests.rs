@@ -1,0 +1,130 @@
+//! The administrator's functions on an in-memory store.
+
+use engine::memory::{Options as WorldOptions, World};
+use proto::sasl::{Password, Verifier};
+
+use super::*;
+
+fn admin(world: &World, name: &str) -> Admin {
+    Admin::new(Store::new(world.process(name), store::Options::default()), 4096)
+}
+
+fn new(address: &str) -> NewAccount {
+    NewAccount {
+        address: address.to_owned(),
+        name: String::new(),
+        password: Password::new("long-enough".to_owned()),
+        quota_bytes: None,
+        admin: false,
+    }
+}
+
+#[tokio::test]
+async fn domains_accounts_and_aliases_come_and_go() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    assert!(matches!(
+        admin.add_account(new("ana@example.test")).await,
+        Err(AdminError::Invalid { .. })
+    ));
+    assert_eq!(admin.add_domain("Example.TEST").await.unwrap().domain, "example.test");
+    assert!(matches!(admin.add_domain("example.test").await, Err(AdminError::Exists { .. })));
+    admin.add_account(new("Ana@example.test")).await.unwrap();
+    let again = admin.add_account(new("ana@EXAMPLE.test")).await;
+    assert!(matches!(again, Err(AdminError::Exists { .. })));
+    let ana = ["ana@example.test".to_owned()];
+    admin.add_alias("team@example.test", &ana).await.unwrap();
+    admin.add_alias("@example.test", &ana).await.unwrap();
+    let nobody = ["nobody@elsewhere.test".to_owned()];
+    assert!(admin.add_alias("x@example.test", &nobody).await.is_err());
+    let shown = admin.domain("example.test").await.unwrap();
+    assert_eq!((shown.accounts, shown.aliases, shown.more), (1, 2, false));
+    assert_eq!(admin.accounts(None).await.unwrap().len(), 1);
+    assert_eq!(admin.aliases(Some("example.test")).await.unwrap()[1].targets, ana);
+    assert!(matches!(admin.remove_domain("example.test").await, Err(AdminError::Invalid { .. })));
+    admin.remove_alias("team@example.test").await.unwrap();
+    admin.remove_alias("@example.test").await.unwrap();
+    admin.remove_account("ana@example.test").await.unwrap();
+    admin.remove_domain("example.test").await.unwrap();
+    assert!(admin.domains().await.unwrap().is_empty());
+    assert!(matches!(admin.domain("example.test").await, Err(AdminError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn passwords_are_kept_as_verifiers_only() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    admin.add_domain("example.test").await.unwrap();
+    admin.add_account(new("ana@example.test")).await.unwrap();
+    let short = Password::new("short".to_owned());
+    assert!(admin.set_password("ana@example.test", &short).await.is_err());
+    let changed = Password::new("another-one".to_owned());
+    admin.set_password("ana@example.test", &changed).await.unwrap();
+    let address = Address::parse("ana@example.test").unwrap();
+    let entry = admin.look().await.unwrap().login(&address).await.unwrap().unwrap();
+    let kept = &entry.row.credentials;
+    assert_eq!(kept.verifiers.len(), 1);
+    let one = &kept.verifiers[0];
+    let verifier =
+        Verifier::from_keys(&kept.salt, kept.iterations, one.stored_key, one.server_key).unwrap();
+    assert!(verifier.check("another-one") && !verifier.check("long-enough"));
+    for (_, row) in world.rows() {
+        for secret in ["another-one", "long-enough"] {
+            assert!(!row.value.windows(secret.len()).any(|part| part == secret.as_bytes()));
+        }
+    }
+}
+
+/// Two processes that decide at the same time: neither overwrites the other.
+#[tokio::test]
+async fn changes_of_two_administrators_do_not_overwrite_each_other() {
+    let world = World::new(WorldOptions::default());
+    let (a, b) = (admin(&world, "a"), admin(&world, "b"));
+    a.add_domain("example.test").await.unwrap();
+    let add = async |admin: &Admin, who: &str| {
+        for n in 0..8 {
+            admin.add_account(new(&format!("{who}{n}@example.test"))).await.unwrap();
+        }
+    };
+    tokio::join!(add(&a, "a"), add(&b, "b"));
+    let both =
+        tokio::join!(a.add_account(new("x@example.test")), b.add_account(new("x@example.test")));
+    assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    assert_eq!(a.accounts(None).await.unwrap().len(), 17);
+    assert_eq!(a.accounts(None).await.unwrap(), b.accounts(None).await.unwrap());
+}
+
+#[tokio::test]
+async fn items_that_are_not_there_are_told() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    assert!(admin.queue().await.unwrap().is_empty());
+    let long = "0".repeat(48) + ":local:0:ana@example.test";
+    for id in ["", "zz", "a:b:c:d", &long] {
+        assert!(matches!(admin.queue_item(id).await, Err(AdminError::NotFound { .. })), "{id}");
+        assert!(admin.retry_item(id).await.is_err() && admin.remove_item(id).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_tells_what_is_not_well() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    let report = admin.doctor(Ok(Vec::new())).await;
+    assert_eq!(report.verdict, Verdict::Ok, "{report:#?}");
+    assert!(world.object_keys().is_empty());
+    // A segment of a writer that nobody announced [K].
+    let key = engine::ObjectKey::new(format!("ingest/{}/{:016x}", "ab".repeat(16), 1)).unwrap();
+    admin.store.engines().objects.put(&key, &[]).await.unwrap();
+    let report = admin.doctor(Err("no key".to_owned())).await;
+    let failed: Vec<_> = report
+        .checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Failure)
+        .map(|check| check.name)
+        .collect();
+    assert_eq!(failed, ["writers", "certificates"]);
+    world.cut("a", true);
+    let report = admin.doctor(Ok(Vec::new())).await;
+    assert!(report.checks.iter().filter(|one| one.verdict == Verdict::Failure).count() >= 5);
+}

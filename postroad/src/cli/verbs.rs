@@ -1,0 +1,354 @@
+//! The commands that administer a store, thin over [`Admin`].
+
+use clap::Subcommand;
+use jiff::Timestamp as Moment;
+
+use super::{Json, ask, print};
+use crate::admin::{Admin, NewAccount, QueueItem, Quota};
+use crate::config::{ByteSize, Config};
+use crate::failure::Failure;
+
+/// Opens the store and does `work` on it; a running server sees every change at once.
+pub(super) fn run<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(Admin) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = crate::office::open(config)?;
+        let admin = Admin::new(store.clone(), config.login.iterations);
+        let done = work(admin).await;
+        store.engines().tasks.abort();
+        done
+    })
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DomainVerb {
+    /// Make a domain one of ours
+    #[command(after_help = "Example: postroad domain add example.org")]
+    Add {
+        /// Its name
+        domain: String,
+    },
+    /// List the domains
+    #[command(after_help = "Example: postroad domain list --json")]
+    List(Json),
+    /// Show a domain and what there is in it
+    #[command(after_help = "Example: postroad domain show example.org")]
+    Show {
+        /// Its name
+        domain: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Remove a domain that has no addresses any more
+    #[command(after_help = "Example: postroad domain remove example.org")]
+    Remove {
+        /// Its name
+        domain: String,
+    },
+}
+
+impl DomainVerb {
+    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
+        match self {
+            Self::Add { domain } => {
+                let added = admin.add_domain(&domain).await?;
+                print::line(&format!("added {}", added.domain))
+            }
+            Self::List(Json { json }) => {
+                let domains = admin.domains().await?;
+                if json {
+                    return print::json(&domains);
+                }
+                print::table(["DOMAIN"], domains.into_iter().map(|one| [one.domain]))
+            }
+            Self::Show { domain, json: Json { json } } => {
+                let shown = admin.domain(&domain).await?;
+                if json {
+                    return print::json(&shown);
+                }
+                let more = if shown.more { " at least" } else { "" };
+                print::fields(&[
+                    ("domain", shown.domain),
+                    ("unicode", shown.unicode),
+                    ("accounts", format!("{}{more}", shown.accounts)),
+                    ("aliases", format!("{}{more}", shown.aliases)),
+                ])
+            }
+            Self::Remove { domain } => {
+                admin.remove_domain(&domain).await?;
+                print::line(&format!("removed {domain}"))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccountVerb {
+    /// Make an account; its password is asked for, or read from standard input
+    #[command(after_help = "Example: postroad account add ana@example.org --name \"Ana Ozola\"")]
+    Add {
+        /// Its address
+        address: String,
+        /// Name shown to people
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Most mail it may keep, like 5GiB
+        #[arg(long, value_name = "SIZE")]
+        quota: Option<ByteSize>,
+        /// It may administer the office
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List the accounts
+    #[command(after_help = "Example: postroad account list example.org --json")]
+    List {
+        /// Of this domain only
+        domain: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show an account
+    #[command(after_help = "Example: postroad account show ana@example.org")]
+    Show {
+        /// Its address
+        address: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Remove an account: no mail for it is accepted any more
+    #[command(after_help = "Example: postroad account remove ana@example.org")]
+    Remove {
+        /// Its address
+        address: String,
+    },
+    /// Set an account's password: asked for, or read from standard input
+    #[command(after_help = "Example: postroad account passwd ana@example.org < secret.txt")]
+    Passwd {
+        /// Its address
+        address: String,
+    },
+    /// Set how much mail an account may keep
+    #[command(
+        after_help = "Example: postroad account quota ana@example.org 5GiB --messages 100000"
+    )]
+    Quota {
+        /// Its address
+        address: String,
+        /// Most bytes, like 5GiB, or `none`
+        size: String,
+        /// Most messages
+        #[arg(long)]
+        messages: Option<u64>,
+    },
+}
+
+impl AccountVerb {
+    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
+        match self {
+            Self::Add { address, name, quota, admin: is_admin } => {
+                let password = ask::new_password(&address)?;
+                let quota_bytes = quota.map(|size| size.0);
+                let new = NewAccount { address, name, password, quota_bytes, admin: is_admin };
+                let added = admin.add_account(new).await?;
+                print::line(&format!("added {}", added.address))
+            }
+            Self::List { domain, json: Json { json } } => {
+                let accounts = admin.accounts(domain.as_deref()).await?;
+                if json {
+                    return print::json(&accounts);
+                }
+                let row = |one: crate::admin::AccountSummary| {
+                    [one.address, one.name, if one.disabled { "disabled" } else { "" }.to_owned()]
+                };
+                print::table(["ADDRESS", "NAME", ""], accounts.into_iter().map(row))
+            }
+            Self::Show { address, json: Json { json } } => {
+                show_account(admin, &address, json).await
+            }
+            Self::Remove { address } => {
+                admin.remove_account(&address).await?;
+                print::line(&format!("removed {address}"))
+            }
+            Self::Passwd { address } => {
+                let password = ask::new_password(&address)?;
+                admin.set_password(&address, &password).await?;
+                print::line(&format!("changed the password of {address}"))
+            }
+            Self::Quota { address, size, messages } => {
+                let bytes = match size.as_str() {
+                    "none" => None,
+                    size => Some(size.parse::<ByteSize>().map_err(|why| {
+                        Failure::new(format!("{size} is {why}"), "or write `none` for no limit")
+                    })?),
+                };
+                let quota = Quota { bytes: bytes.map(|size| size.0), messages };
+                admin.set_quota(&address, quota).await?;
+                print::line(&format!("changed the quota of {address}"))
+            }
+        }
+    }
+}
+
+async fn show_account(admin: &Admin, address: &str, json: bool) -> Result<(), Failure> {
+    let shown = admin.account(address).await?;
+    if json {
+        return print::json(&shown);
+    }
+    let bytes = shown.quota.bytes.map_or("no limit".to_owned(), |n| ByteSize(n).to_string());
+    let messages = shown.quota.messages.map_or("no limit".to_owned(), |n| n.to_string());
+    let used = shown.used.map_or("unknown: see `postroad doctor`".to_owned(), |used| {
+        format!("{} bytes in {} messages", used.bytes, used.messages)
+    });
+    print::fields(&[
+        ("id", shown.id),
+        ("addresses", shown.addresses.join(" ")),
+        ("name", shown.name),
+        ("home", shown.home),
+        ("disabled", shown.disabled.to_string()),
+        ("admin", shown.admin.to_string()),
+        ("quota", format!("{bytes}, {messages} of messages")),
+        ("used", used),
+        ("passwords", shown.passwords.join(" ")),
+    ])
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AliasVerb {
+    /// Make an alias to addresses of ours; @example.org takes all that is nobody's there
+    #[command(
+        after_help = "Example: postroad alias add sales@example.org ana@example.org bo@example.org"
+    )]
+    Add {
+        /// Its address
+        alias: String,
+        /// Where it leads
+        #[arg(required = true)]
+        targets: Vec<String>,
+    },
+    /// List the aliases
+    #[command(after_help = "Example: postroad alias list example.org")]
+    List {
+        /// Of this domain only
+        domain: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Remove an alias
+    #[command(after_help = "Example: postroad alias remove sales@example.org")]
+    Remove {
+        /// Its address
+        alias: String,
+    },
+}
+
+impl AliasVerb {
+    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
+        match self {
+            Self::Add { alias, targets } => {
+                let added = admin.add_alias(&alias, &targets).await?;
+                print::line(&format!("added {} -> {}", added.alias, added.targets.join(" ")))
+            }
+            Self::List { domain, json: Json { json } } => {
+                let aliases = admin.aliases(domain.as_deref()).await?;
+                if json {
+                    return print::json(&aliases);
+                }
+                let rows = aliases.into_iter().map(|one| [one.alias, one.targets.join(" ")]);
+                print::table(["ALIAS", "LEADS TO"], rows)
+            }
+            Self::Remove { alias } => {
+                admin.remove_alias(&alias).await?;
+                print::line(&format!("removed {alias}"))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueVerb {
+    /// List what waits
+    #[command(after_help = "Example: postroad queue list --json")]
+    List(Json),
+    /// Show an item with its history
+    #[command(after_help = "Example: postroad queue show ITEM")]
+    Show {
+        /// Its name, as in the list
+        item: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Try an item again now
+    #[command(after_help = "Example: postroad queue retry ITEM")]
+    Retry {
+        /// Its name, as in the list
+        item: String,
+    },
+    /// Remove an item: its recipients do not get that message, and nobody is told
+    #[command(after_help = "Example: postroad queue remove ITEM")]
+    Remove {
+        /// Its name, as in the list
+        item: String,
+    },
+}
+
+impl QueueVerb {
+    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
+        match self {
+            Self::List(Json { json }) => {
+                let items = admin.queue().await?;
+                if json {
+                    return print::json(&items);
+                }
+                let row = |one: QueueItem| {
+                    let due = moment(one.due_ms);
+                    let why = one.parked.unwrap_or_default();
+                    [one.id, one.state.to_owned(), one.recipients.to_string(), due, why]
+                };
+                let rows = items.into_iter().map(row);
+                print::table(["ITEM", "STATE", "RECIPIENTS", "NEXT TRY", "NEEDS A PERSON"], rows)
+            }
+            Self::Show { item, json: Json { json } } => {
+                let shown = admin.queue_item(&item).await?;
+                if json {
+                    return print::json(&shown);
+                }
+                let to = shown.to.iter().map(|one| format!("{} ({})", one.address, one.state));
+                let mut fields = vec![
+                    ("item", shown.item.id),
+                    ("record", shown.record),
+                    ("state", shown.item.state.to_owned()),
+                    ("made", moment(shown.item.created_ms)),
+                    ("next try", moment(shown.item.due_ms)),
+                    ("tries", shown.item.tries.to_string()),
+                    ("to", to.collect::<Vec<_>>().join(" ")),
+                ];
+                fields.extend(shown.item.parked.map(|why| ("needs a person", why)));
+                for one in shown.history {
+                    fields.push((
+                        "tried",
+                        format!("{} {}: {}", moment(one.at_ms), one.via, one.words),
+                    ));
+                }
+                print::fields(&fields)
+            }
+            Self::Retry { item } => {
+                admin.retry_item(&item).await?;
+                print::line(&format!("retrying {item}"))
+            }
+            Self::Remove { item } => {
+                admin.remove_item(&item).await?;
+                print::line(&format!("removed {item}"))
+            }
+        }
+    }
+}
+
+/// Milliseconds since 1970, for people.
+fn moment(ms: u64) -> String {
+    let moment = i64::try_from(ms).ok().and_then(|ms| Moment::from_millisecond(ms).ok());
+    moment
+        .map_or_else(|| ms.to_string(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+}

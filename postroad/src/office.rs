@@ -1,0 +1,53 @@
+//! From a configuration to an open store.
+
+use engine::OpenError;
+use net::{CertificateInfo, TlsConfig, TlsServer};
+use store::{Options, Store, Timing};
+
+use crate::config::Config;
+
+/// Opens the engines that the configuration names, and the store on them. Other processes may
+/// have it open too.
+/// # Errors
+/// [`OpenError`]: its `hint` says what to do.
+pub fn open(config: &Config) -> Result<Store, OpenError> {
+    let engines = engine::open(&engine::Config::new(config.store.directory.clone()))?;
+    Ok(Store::new(engines, options(config)))
+}
+
+/// What the configuration says of the store.
+fn options(config: &Config) -> Options {
+    let (store, timing) = (&config.store, &config.timing);
+    Options {
+        region: config.office.region.clone(),
+        edge: config.edge(),
+        message_bytes_max: config.limits.message_size_max.0,
+        spooling_bytes_max: store.receiving_memory.bytes(),
+        accounts_bytes_max: store.accounts_memory.0,
+        bodies_bytes_max: store.bodies_memory.0,
+        free_percent_min: store.free_percent_min,
+        timing: Timing {
+            sweep: timing.sweep,
+            directory_fresh: timing.directory_fresh,
+            restore_window: timing.restore_window,
+            backup_interval: timing.backup_interval,
+            item_retry: timing.retry,
+            ..Timing::default()
+        },
+        ..Options::default()
+    }
+}
+
+/// The certificates that servers of this configuration use now; none where the self-signed one is
+/// still to be made. Makes nothing.
+/// # Errors
+/// Why they cannot be used.
+pub fn certificates_in_use(config: &Config) -> Result<Vec<CertificateInfo>, String> {
+    let certificates = config.certificates();
+    if let TlsConfig::SelfSigned { dir, .. } = &certificates
+        && !dir.join("tls.crt").exists()
+    {
+        return Ok(Vec::new());
+    }
+    TlsServer::open(certificates).map(|tls| tls.certificates()).map_err(|why| why.to_string())
+}

@@ -1,0 +1,149 @@
+//! A running process: engines, store, edges and functions, from the first socket to the last
+//! acknowledgement.
+//!
+//! Order matters. Sockets are bound first (they may need privileges, and a port that is taken
+//! must be told before anything is touched); then the store is opened; then the functions start;
+//! only then are clients let in and readiness told. It ends the other way round: no new client,
+//! every open one to its next safe point, then the functions, then the engines.
+
+mod edges;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Clock;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsServer};
+use store::Store;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::{notify, office};
+
+/// How often histograms are folded, whether anybody asks for metrics or not.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// What is known of a process that is ready.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The real addresses of each listener, by its name.
+    pub listeners: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+impl Started {
+    /// One line: the first address of every listener by its name.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let first = |(name, addresses): (&String, &Vec<SocketAddr>)| {
+            let address = addresses.first()?;
+            Some((name.clone(), serde_json::Value::String(address.to_string())))
+        };
+        serde_json::Value::Object(self.listeners.iter().filter_map(first).collect()).to_string()
+    }
+}
+
+/// Runs the roles of `config` until a signal ends the process. `prepare` is called with the open
+/// store before any client is let in, `ready` when all of them are.
+/// # Errors
+/// Why it did not start, or did not end well.
+pub fn run(
+    config: &Config,
+    prepare: impl AsyncFnOnce(&Store) -> Result<(), Failure>,
+    ready: impl FnOnce(&Started) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config, prepare, ready))
+}
+
+async fn serve(
+    config: &Config,
+    prepare: impl AsyncFnOnce(&Store) -> Result<(), Failure>,
+    ready: impl FnOnce(&Started) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let signals = signals::Signals::listen()?;
+    let bound = bind(config)?;
+    let metrics = metrics(config)?;
+    let store = office::open(config)?;
+    prepare(&store).await?;
+    let server = server(config, &store)?;
+    let span = server.span.clone();
+    keep_metrics(&store, metrics.clone());
+    let functions = edges::start_functions(config, &store, &span)?;
+    let started = Started { listeners: addresses(&bound) };
+    edges::start(config, &store, &server, bound, metrics);
+    span.in_scope(|| tracing::info!(roles = ?config.office.roles, "ready"));
+    ready(&started)?;
+    notify::notify("READY=1");
+    signals.until_the_end(server.tls.as_deref(), &server.tasks).await;
+    notify::notify("STOPPING=1");
+    span.in_scope(|| tracing::info!("draining"));
+    let clock = store.engines().clock.clone();
+    let all = server.drain.finish(&*clock, config.limits.drain).await;
+    functions.finish(&*clock).await;
+    store.engines().tasks.abort();
+    span.in_scope(|| tracing::info!(all_connections_ended_well = all, "ended"));
+    Ok(())
+}
+
+fn bind(config: &Config) -> Result<Vec<(String, Bound)>, Failure> {
+    let mut bound = Vec::new();
+    for (name, listener) in config.listening() {
+        bound.push((name, listener.bind()?));
+    }
+    Ok(bound)
+}
+
+fn addresses(bound: &[(String, Bound)]) -> BTreeMap<String, Vec<SocketAddr>> {
+    let mut addresses: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
+    for (name, bound) in bound {
+        addresses.entry(name.clone()).or_default().push(bound.address());
+    }
+    addresses
+}
+
+/// The process-wide recorder. Every metric carries the region.
+fn metrics(config: &Config) -> Result<PrometheusHandle, Failure> {
+    PrometheusBuilder::new()
+        .add_global_label("region", &config.office.region)
+        .install_recorder()
+        .map_err(|why| Failure { error: format!("cannot count metrics: {why}"), hint: None })
+}
+
+fn keep_metrics(store: &Store, metrics: PrometheusHandle) {
+    let clock = store.engines().clock.clone();
+    drop(store.engines().tasks.spawn("metrics", async move {
+        loop {
+            clock.sleep(METRICS_UPKEEP).await;
+            metrics.run_upkeep();
+        }
+    }));
+}
+
+fn server(config: &Config, store: &Store) -> Result<Server, Failure> {
+    let limits = &config.limits;
+    let engines = store.engines();
+    let options = LimitsOptions {
+        connections_max: limits.connections_max,
+        per_network_max: limits.connections_per_address_max,
+        per_minute_max: limits.connections_per_minute_max,
+        trusted: limits.trusted.clone(),
+    };
+    let clock: Arc<dyn Clock> = engines.clock.clone();
+    Ok(Server {
+        limits: Limits::new(options, clock.clone()),
+        clock,
+        tasks: engines.tasks.clone(),
+        tls: Some(Arc::new(TlsServer::open(config.certificates())?)),
+        pace: Pace {
+            window: limits.content_window,
+            window_bytes_min: limits.content_min.0,
+            write_stall: limits.write_stall,
+            handshake: limits.handshake,
+        },
+        drain: Drain::new(),
+        span: tracing::info_span!("office", region = config.office.region, edge = config.edge()),
+    })
+}
