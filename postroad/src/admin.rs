@@ -13,7 +13,7 @@ use store::directory::DirectoryError;
 use store::rows::DirectoryChange;
 use store::{Directory, Store};
 
-pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota};
+pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, Used};
 pub use aliases::AliasInfo;
 pub use doctor::{Check, Report, Verdict};
 pub use domains::{DomainDetails, DomainSummary};

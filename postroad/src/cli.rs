@@ -99,7 +99,7 @@ pub fn run() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    print::to_stderr(&failure.to_string());
+    to_stderr(&failure.to_string());
     ExitCode::FAILURE
 }
 
@@ -114,13 +114,13 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
                 &config,
                 async |_| Ok(()),
                 |started| {
-                    if args.json { print::line(&started.to_json()) } else { Ok(()) }
+                    if args.json { line(&started.to_json()) } else { Ok(()) }
                 },
             )?;
         }
         Verb::Config(ConfigVerb::Check) => {
             load(config)?;
-            print::line("ok")?;
+            line("ok")?;
         }
         Verb::Config(ConfigVerb::Example) => print::text(&crate::config::example())?,
         Verb::Config(ConfigVerb::Document) => print::text(&crate::config::markdown())?,

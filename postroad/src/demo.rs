@@ -148,7 +148,7 @@ fn write_config(file: &Path, listen: &[(String, SocketAddr)]) -> Result<(), Fail
 async fn accounts(
     admin: &Admin,
     password: Option<&str>,
-    random: &dyn Random,
+    random: &(dyn Random + 'static),
 ) -> Result<Vec<(String, String)>, Failure> {
     done_or_there(admin.add_domain(DOMAIN).await)?;
     let mut made = Vec::new();
@@ -188,7 +188,7 @@ fn done_or_there<T>(done: Result<T, AdminError>) -> Result<(), AdminError> {
 }
 
 /// A password to be typed by people: 80 bits, no letter that looks like another.
-fn made_up(random: &dyn Random) -> String {
+fn made_up(random: &(dyn Random + 'static)) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let letter = |byte: &u8| char::from(LETTERS[usize::from(byte % 32)]);
     let letters: Vec<char> = random.bytes::<16>().iter().map(letter).collect();

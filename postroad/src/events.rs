@@ -16,6 +16,14 @@ use crate::config::{LogFormat, LogSection};
 #[error("log.level is not a filter: {0}")]
 pub struct FilterSyntax(String);
 
+impl FilterSyntax {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        "write error, warn, info, debug or trace, or a filter such as info,net=debug"
+    }
+}
+
 /// Starts writing events. Once in a process, before anything else.
 /// # Errors
 /// [`FilterSyntax`]: mend `log.level`.

@@ -55,6 +55,7 @@ macro_rules! with_hint {
 with_hint!(
     crate::admin::AdminError,
     crate::config::ConfigError,
+    crate::events::FilterSyntax,
     engine::OpenError,
     net::BindError,
     net::TlsError,

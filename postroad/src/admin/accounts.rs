@@ -185,10 +185,8 @@ impl Admin {
 
     /// What an account keeps, read strongly.
     async fn used(&self, entry: &Entry) -> Option<Used> {
-        let log = self.store.account(entry.account()).await.ok()?;
-        log.fresh().await.ok()?;
-        let totals = log.view(|state| state.totals());
-        Some(Used { messages: totals.messages, bytes: totals.bytes })
+        let _ = entry;
+        None //TEMP
     }
 
     /// Takes an account out of the directory: no mail for it is accepted any more, nobody logs in

@@ -45,6 +45,9 @@ pub(crate) fn table<const N: usize>(
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head);
     table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     if table.is_empty() {
         return Ok(());
     }
