@@ -83,7 +83,8 @@ impl Frame {
         let end = memchr::memchr(b'\n', rest).map(|at| at + 1);
         let size = end.unwrap_or(rest.len());
         if size > room {
-            return (taken, Some(Event::TooLong));
+            self.bytes.extend_from_slice(rest.get(..room).unwrap_or_default());
+            return (taken + room, Some(Event::TooLong));
         }
         self.bytes.extend_from_slice(rest.get(..size).unwrap_or_default());
         let event = end.map(|_| {

@@ -469,6 +469,30 @@ impl Server {
         }
     }
 
+    fn receive_some(&mut self, bytes: &[u8]) -> usize {
+        // What is to be done first is done by steps.
+        if !self.out.is_empty() || self.ask.is_some() || !self.chunk.is_empty() {
+            return 0;
+        }
+        match &self.state {
+            State::Command => {
+                let bound = if self.is_logged_in() { COMMAND_BYTES_MAX } else { LOGIN_BYTES_MAX };
+                let (taken, event) = self.frame.receive(bytes, bound, true);
+                if let Some(event) = event {
+                    self.framed(event);
+                }
+                taken
+            }
+            State::Sasl(..) => self.receive_sasl(bytes),
+            State::Append(_) => self.receive_message(bytes),
+            State::AppendEnd(_) => self.receive_append_end(bytes),
+            State::Skip(..) => self.receive_skipped(bytes),
+            State::Idle(_) => self.receive_in_idle(bytes),
+            // A2: what comes after STARTTLS in the clear is never taken.
+            State::Greeting | State::Asked(_) | State::Secure | State::Closing => 0,
+        }
+    }
+
     fn receive_line(&mut self, bytes: &[u8], bound: usize) -> (usize, Option<Event>) {
         self.frame.receive(bytes, bound, false)
     }
@@ -515,27 +539,9 @@ impl Core for Server {
     type Ask = Ask;
 
     fn receive(&mut self, bytes: &[u8]) -> usize {
-        // What is to be done first is done by steps.
-        if !self.out.is_empty() || self.ask.is_some() || !self.chunk.is_empty() {
-            return 0;
-        }
-        match &self.state {
-            State::Command => {
-                let bound = if self.is_logged_in() { COMMAND_BYTES_MAX } else { LOGIN_BYTES_MAX };
-                let (taken, event) = self.frame.receive(bytes, bound, true);
-                if let Some(event) = event {
-                    self.framed(event);
-                }
-                taken
-            }
-            State::Sasl(..) => self.receive_sasl(bytes),
-            State::Append(_) => self.receive_message(bytes),
-            State::AppendEnd(_) => self.receive_append_end(bytes),
-            State::Skip(..) => self.receive_skipped(bytes),
-            State::Idle(_) => self.receive_in_idle(bytes),
-            // A2: what comes after STARTTLS in the clear is never taken.
-            State::Greeting | State::Asked(_) | State::Secure | State::Closing => 0,
-        }
+        let taken = self.receive_some(bytes);
+        // A line that has just become too long is passed over from here on.
+        if taken == 0 && self.ask.is_none() { self.receive_skipped(bytes) } else { taken }
     }
 
     fn step(&mut self, now: Instant) -> Step<'_, Ask> {
