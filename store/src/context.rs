@@ -4,10 +4,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use engine::{Engines, Nonce};
+use bytes::Bytes;
+use engine::{Checksum, Engines, Nonce, ObjectKey, Put, WriteError};
 use mail::{RecordId, WriterId};
 
 use crate::Options;
+
+/// Tries to put an object of a fresh name.
+const PUT_TRIES_MAX: u32 = 6;
 
 /// The parts of the store hold one of these in common.
 pub(crate) struct Context {
@@ -32,6 +36,29 @@ impl Context {
 
     pub(crate) fn nonce(&self) -> Nonce {
         self.engines.random.nonce()
+    }
+
+    /// Puts an object under a name that nobody else has or will have. An unknown outcome is
+    /// pursued for a while; if it stays unknown the object may be there, and is an orphan then.
+    pub(crate) async fn put_fresh(
+        &self,
+        key: &ObjectKey,
+        parts: &[Bytes],
+    ) -> Result<(), WriteError> {
+        let mut backoff = self.backoff();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.engines.objects.put(key, parts).await {
+                Ok(Put::Stored) => return Ok(()),
+                Ok(Put::Exists(there)) if there == Checksum::of(parts) => return Ok(()),
+                Ok(Put::Exists(_)) => return Err(WriteError::Conflict),
+                Err(WriteError::Unknown(_)) if tries < PUT_TRIES_MAX => backoff.pause().await,
+                // Nothing refers to it, so for the caller nothing has happened.
+                Err(WriteError::Unknown(cause)) => return Err(WriteError::Unavailable(cause)),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     pub(crate) fn backoff(&self) -> Backoff<'_> {
@@ -62,6 +89,6 @@ pub(crate) fn damaged(
 }
 
 /// A value over the limit of every engine [Q].
-pub(crate) fn too_large(error: crate::rows::RowTooLarge) -> engine::WriteError {
-    engine::WriteError::Refused(Box::new(error))
+pub(crate) fn too_large(error: crate::rows::RowTooLarge) -> WriteError {
+    WriteError::Refused(Box::new(error))
 }

@@ -4,6 +4,8 @@
 //! The formats ([`segment`], [`entry`], [`checkpoint`], [`rows`]) and the account's [`state`] are
 //! pure: no I/O, no async, no clock. docs/formats.md describes every stored byte.
 
+mod account;
+mod accounts;
 pub mod change;
 pub mod checkpoint;
 mod claims;
@@ -23,6 +25,7 @@ pub mod state;
 mod testing;
 mod writers;
 
+pub use account::{AccountLog, ChangeError, Changed, DeliverError, Delivered, Delivery, LogError};
 pub use claims::Claims;
 pub use directory::Directory;
 pub use items::{Announced, Items};

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use engine::Engines;
+use engine::{Engines, Op, WriteError};
+use mail::{Account, RecordId};
 
+use crate::account::{self, AccountLog, DeliverError, Delivered, Delivery, LogError};
+use crate::accounts::Accounts;
 use crate::claims::Claims;
 use crate::context::Context;
 use crate::directory::Directory;
@@ -18,6 +21,7 @@ pub struct Store(Arc<Parts>);
 
 struct Parts {
     cx: Arc<Context>,
+    accounts: Accounts,
     claims: Claims,
     writers: Writers,
     items: Items,
@@ -38,6 +42,7 @@ impl Store {
         let cx = Arc::new(Context::new(engines, options));
         let space = Arc::new(Space::new(cx.clone()));
         Self(Arc::new(Parts {
+            accounts: Accounts::new(cx.clone()),
             claims: Claims::new(cx.clone()),
             writers: Writers::new(cx.clone()),
             items: Items::new(cx.clone()),
@@ -57,6 +62,31 @@ impl Store {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.0.cx.options
+    }
+
+    /// An account's log, opened if it is not open. Keep it while it is used; it is bounded how
+    /// many stay open unused.
+    /// # Errors
+    /// [`LogError`]; nothing was changed.
+    pub async fn account(&self, account: Account) -> Result<Arc<AccountLog>, LogError> {
+        self.0.accounts.get(account).await
+    }
+
+    /// A record id that no other record has or will have: for APPEND and imports.
+    #[must_use]
+    pub fn fresh_record(&self) -> RecordId {
+        self.0.cx.fresh_record()
+    }
+
+    /// Carries out `before`, in order, and then puts all deliveries into their logs; where the
+    /// engine can, all in one commit. Unless every operation of `before` succeeds, no delivery is
+    /// tried. The answers of `before` end with the first failure; deliveries have one each.
+    pub async fn append_all(
+        &self,
+        before: Vec<Op>,
+        deliveries: &[Delivery],
+    ) -> (Vec<Result<(), WriteError>>, Vec<Result<Delivered, DeliverError>>) {
+        account::append_all(&self.0.cx, before, deliveries).await
     }
 
     /// Who delivers which segment.

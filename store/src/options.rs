@@ -20,9 +20,9 @@ pub struct Options {
     /// Bytes of messages that are held whole for checks (mail-auth), for the whole process.
     pub whole_bytes_max: usize,
     /// Bytes of open accounts' states kept in memory (estimate).
-    pub accounts_bytes_max: u64,
+    pub accounts_bytes_max: usize,
     /// Bytes of message bodies and segment indexes kept in memory.
-    pub bodies_bytes_max: u64,
+    pub bodies_bytes_max: usize,
     /// Directory rows kept in memory.
     pub directory_rows_max: usize,
     /// Share of the medium, in percent, below which nothing is accepted any more [α].
@@ -89,8 +89,12 @@ pub struct Timing {
     pub item_retry: Duration,
     /// How long a hint row stays [y].
     pub hint_kept: Duration,
-    /// How long the space of one message is reserved after an edge accepted it for an account.
-    pub idle_account: Duration,
+    /// How soon a segment that could not be delivered is begun again.
+    pub deliver_retry: Duration,
+    /// Time beyond its life that a writer is given before a sweep ends it.
+    pub writer_grace: Duration,
+    /// How often the logs that somebody watches are read again without a wake-up [y].
+    pub reread: Duration,
 }
 
 impl Default for Timing {
@@ -103,7 +107,7 @@ impl Default for Timing {
             unavailable_patience: Duration::from_secs(10),
             writer_life: DAY,
             writer_kept: DAY * 30,
-            claim_lease: Duration::from_secs(60),
+            claim_lease: Duration::from_secs(10),
             sweep: Duration::from_secs(60),
             directory_fresh: Duration::from_secs(1),
             space_check: Duration::from_secs(5),
@@ -113,7 +117,9 @@ impl Default for Timing {
             item_kept: DAY * 15,
             item_retry: Duration::from_secs(60),
             hint_kept: Duration::from_secs(3600),
-            idle_account: Duration::from_secs(300),
+            deliver_retry: Duration::from_secs(1),
+            writer_grace: Duration::from_secs(3600),
+            reread: Duration::from_secs(300),
         }
     }
 }

@@ -1,0 +1,82 @@
+//! Appending one entry: room first, then the body if it is large, then the row.
+
+use engine::{Event, Op};
+use mail::Seq;
+
+use super::ring::Placed;
+use super::{AccountLog, Changed, LogError, Turn};
+use crate::change::Change;
+use crate::entry::Entry;
+use crate::names;
+use crate::place::ObjectNonce;
+use crate::rows::RING;
+
+/// An entry that has been made for a seq and can be put.
+pub(super) struct Prepared {
+    pub(super) entry: Entry,
+    pub(super) row_bytes: usize,
+    pub(super) op: Op,
+}
+
+impl AccountLog {
+    /// Appends `change` as the next entry. `None`: somebody else's entry came first; the state
+    /// has caught up, decide again.
+    pub(super) async fn append(
+        &self,
+        turn: &Turn<'_>,
+        change: Change,
+    ) -> Result<Option<Changed>, LogError> {
+        let prepared = self.prepare(turn, change).await?;
+        match self.ring.put(&prepared.op).await? {
+            Placed::Ours => self.appended(&prepared).map(Some),
+            Placed::Theirs => {
+                self.catch_up(turn).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes the next entry and whatever must be durable before its row.
+    pub(super) async fn prepare(
+        &self,
+        turn: &Turn<'_>,
+        change: Change,
+    ) -> Result<Prepared, LogError> {
+        self.make_room(turn).await?;
+        let time = self.cx.engines.index.now();
+        let (entry, first) = {
+            let loaded = self.read_state();
+            let entry = loaded.state.entry(change, self.cx.nonce(), time)?;
+            (entry, loaded.pointer.first)
+        };
+        let object = ObjectNonce(self.cx.engines.random.bytes());
+        let encoded = entry.encode(object).map_err(|_| LogError::TooLarge)?;
+        if let Some((nonce, body)) = &encoded.object {
+            self.cx
+                .put_fresh(&names::entry(self.account, *nonce), std::slice::from_ref(body))
+                .await?;
+        }
+        let op = self.ring.put_op(entry.seq, entry.nonce, &encoded, first);
+        Ok(Prepared { entry, row_bytes: encoded.row.len(), op })
+    }
+
+    /// The entry is durable: replays it, and wakes whoever waits for it.
+    pub(super) fn appended(&self, prepared: &Prepared) -> Result<Changed, LogError> {
+        let effects = self.apply(&prepared.entry, prepared.row_bytes)?;
+        let accounts = std::sync::Arc::from([self.account.id]);
+        self.cx.engines.events.publish(Event::Accounts(accounts));
+        Ok(Changed { seq: prepared.entry.seq, effects })
+    }
+
+    /// [A]: the row that the next entry overwrites has to be in a checkpoint.
+    async fn make_room(&self, turn: &Turn<'_>) -> Result<(), LogError> {
+        let (next, checkpointed) = {
+            let loaded = self.read_state();
+            (loaded.state.seq().next(), loaded.pointer.checkpointed())
+        };
+        if next > Seq(checkpointed.0 + RING) {
+            self.checkpoint_in_turn(turn).await?;
+        }
+        Ok(())
+    }
+}
