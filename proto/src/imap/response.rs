@@ -10,6 +10,9 @@ pub mod structure;
 
 mod string;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 

@@ -21,9 +21,9 @@ fn text(random: &mut Random) -> Vec<u8> {
     let mut text = String::new();
     for _ in 0..random.below(4) {
         if random.chance(2) {
-            text.push_str(*random.pick(&HARD));
+            text.push_str(random.pick::<&str>(&HARD));
         } else {
-            text.push_str(*random.pick(&["a", "Bc", "x-y"]));
+            text.push_str(random.pick::<&str>(&["a", "Bc", "x-y"]));
         }
     }
     text.into_bytes()
@@ -265,7 +265,7 @@ fn round_trips(seed: u64, rev2: bool) {
     let mut random = Random(seed);
     let mut driver = Driver::selected(config(), Cuts::Whole, rev2);
     for _ in 0..3_000 {
-        let tag = Tag::new(*random.pick(&["a", "A0001", "]", "x.y-z", "9"])).unwrap();
+        let tag = Tag::new(random.pick::<&str>(&["a", "A0001", "]", "x.y-z", "9"])).unwrap();
         let command = Command { tag, body: body(&mut random, rev2) };
         let text = printer::command(&command);
         driver.pending.extend_from_slice(format!("{text}\r\n").as_bytes());

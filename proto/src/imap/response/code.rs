@@ -159,7 +159,11 @@ impl Code {
                 }
                 out.push(b')');
             }
-            Self::Capability(list) => put(out, format_args!(" {list}")),
+            Self::Capability(list) => {
+                out.push(b' ');
+                let good = |byte: &u8| *byte == b' ' || (byte.is_ascii_graphic() && *byte != b']');
+                out.extend(list.bytes().filter(good));
+            }
             Self::CopyUid { validity, from, to } => {
                 put(out, format_args!(" {validity} "));
                 string::ranges(from, out);
