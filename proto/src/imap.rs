@@ -20,7 +20,6 @@ mod ask;
 mod frame;
 mod parse;
 pub mod server;
-mod utf7;
 
 pub use ask::{Answer, Append, Ask};
 pub use server::{Config, Enabled, Server};

@@ -12,10 +12,10 @@ pub mod set;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use mail::mailbox::utf7;
 use mail::{Timestamp, UidValidity};
 
 use super::response::{Style, is_atom_char};
-use super::utf7;
 use crate::sasl::Password;
 
 pub use super::ask::Append;
@@ -95,7 +95,8 @@ impl fmt::Display for MailboxName {
 
 /// Decodes a name or a pattern.
 pub(crate) fn decode_name(text: &[u8], style: Style) -> Option<String> {
-    if style.rev2 { std::str::from_utf8(text).ok().map(str::to_owned) } else { utf7::decode(text) }
+    let text = std::str::from_utf8(text).ok()?;
+    if style.rev2 { Some(text.to_owned()) } else { utf7::decode(text) }
 }
 
 /// RFC 9051 §5.1: INBOX is INBOX in any case, also as the parent of others.

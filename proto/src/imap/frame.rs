@@ -101,6 +101,12 @@ impl Frame {
         self.line_start = self.bytes.len();
     }
 
+    /// Memory held.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// What was received so far, line ends included.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -1,5 +1,7 @@
 //! Strings of the protocol: text, atoms, quoted strings, literals, mailbox names, dates, sets.
 
+use mail::mailbox::utf7;
+
 use super::{Ranges, Style, put};
 use crate::imap::command::{DateTime, Flag};
 
@@ -96,7 +98,7 @@ pub(super) fn mailbox(name: &str, style: Style, out: &mut Vec<u8>) {
     if style.rev2 {
         string(name.as_bytes(), style, out);
     } else {
-        string(super::super::utf7::encode(name).as_bytes(), style, out);
+        string(utf7::encode(name).as_bytes(), style, out);
     }
 }
 
