@@ -19,6 +19,7 @@ mod office;
 mod options;
 pub mod place;
 pub mod rows;
+pub mod segment;
 mod space;
 pub mod state;
 #[cfg(test)]
