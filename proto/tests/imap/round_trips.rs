@@ -206,7 +206,7 @@ fn qresync(random: &mut Random) -> Qresync {
     }
 }
 
-fn body(random: &mut Random, rev2: bool) -> Body {
+pub(crate) fn body(random: &mut Random, rev2: bool) -> Body {
     let uid = random.chance(2);
     match random.below(16) {
         0 => Body::Noop,
