@@ -302,3 +302,6 @@ fn count_end(protocol: Protocol, end: End) {
     let labels = [("protocol", protocol.name()), ("end", label(end))];
     metrics::counter!("postroad_connections_total", &labels).increment(1);
 }
+
+#[cfg(test)]
+mod tests;

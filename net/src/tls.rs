@@ -241,4 +241,4 @@ fn matches_name(own: &str, asked: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

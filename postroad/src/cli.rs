@@ -119,7 +119,9 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             )?;
         }
         Verb::Config(ConfigVerb::Check) => {
-            load(config)?;
+            let config = load(config)?;
+            crate::office::certificates_in_use(&config)
+                .map_err(|why| Failure::new(why, "see the section [tls] of the configuration"))?;
             line("ok")?;
         }
         Verb::Config(ConfigVerb::Example) => print::text(&crate::config::example())?,

@@ -1,9 +1,10 @@
 //! From a configuration to an open store.
 
-use engine::OpenError;
+use engine::{Consistency, Expect, Key, OpenError, Row, Version, WriteError};
 use net::{CertificateInfo, TlsConfig, TlsServer};
 use store::{Options, Store, Timing};
 
+use crate::admin::AdminError;
 use crate::config::Config;
 
 /// Opens the engines that the configuration names, and the store on them. Other processes may
@@ -36,6 +37,32 @@ fn options(config: &Config) -> Options {
         },
         ..Options::default()
     }
+}
+
+/// Key of the region's secret: 32 random bytes that all its processes share and nobody else knows.
+fn secret_key() -> Key {
+    Key::new(b"r".as_slice(), b"\0secret".as_slice())
+}
+
+/// The region's secret, made at the first start. What unknown users are shown is derived from it,
+/// so that they look alike at every edge (C1).
+/// # Errors
+/// [`AdminError`]: the store does not answer.
+pub async fn secret(store: &Store) -> Result<Vec<u8>, AdminError> {
+    let engines = store.engines();
+    let read = engines.index.get(&secret_key(), Consistency::Strong);
+    if let Some(row) = read.await? {
+        return Ok(row.value.to_vec());
+    }
+    let value = engines.random.bytes::<32>().to_vec().into();
+    let row = Row { value, version: Version(1), nonce: engines.random.nonce(), expiry: None };
+    match engines.index.put_if(&secret_key(), row, Expect::Absent).await {
+        Ok(()) | Err(WriteError::Conflict) => {}
+        Err(other) => return Err(other.into()),
+    }
+    // Whoever was first, all use what is there now.
+    let made = engines.index.get(&secret_key(), Consistency::Strong).await?;
+    made.map(|row| row.value.to_vec()).ok_or(AdminError::Unknown)
 }
 
 /// The certificates that servers of this configuration use now; none where the self-signed one is

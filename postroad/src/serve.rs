@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use engine::Clock;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsServer};
+use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
 use store::Store;
 
 use crate::config::Config;
@@ -132,11 +132,13 @@ fn server(config: &Config, store: &Store) -> Result<Server, Failure> {
         trusted: limits.trusted.clone(),
     };
     let clock: Arc<dyn Clock> = engines.clock.clone();
+    let wanted = config.listening().iter().any(|(_, one)| one.tls != TlsMode::None);
+    let tls = wanted.then(|| TlsServer::open(config.certificates())).transpose()?.map(Arc::new);
     Ok(Server {
         limits: Limits::new(options, clock.clone()),
         clock,
         tasks: engines.tasks.clone(),
-        tls: Some(Arc::new(TlsServer::open(config.certificates())?)),
+        tls,
         pace: Pace {
             window: limits.content_window,
             window_bytes_min: limits.content_min.0,

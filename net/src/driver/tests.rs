@@ -35,10 +35,14 @@ enum Todo {
 
 impl Echo {
     pub(crate) fn new() -> Self {
+        Self::greeting("hello\n")
+    }
+
+    pub(crate) fn greeting(text: &str) -> Self {
         Self {
             line: Vec::new(),
             out: Vec::new(),
-            todo: VecDeque::from([Todo::Send("hello\n".to_owned())]),
+            todo: VecDeque::from([Todo::Send(text.to_owned())]),
             taking: false,
             deadline: Instant::NEVER,
             closing: false,

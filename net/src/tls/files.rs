@@ -87,13 +87,18 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 pub(super) fn self_signed(dir: &Path, names: &[String]) -> Result<Certificate, TlsError> {
     let files = CertificateFiles { chain: dir.join("tls.crt"), key: dir.join("tls.key") };
     if !files.chain.exists() {
-        make(&files, names)?;
+        // Processes that start together make one pair.
+        let path = dir.join("tls.lock");
+        let lock = fs::File::create(&path).map_err(file_error(&path))?;
+        lock.lock().map_err(file_error(&path))?;
+        if !files.chain.exists() {
+            make(&files, names)?;
+        }
     }
     read(&files)
 }
 
-/// The key comes first and the certificate last, by rename: processes that start together end up
-/// with one pair, or with a mismatch that is told and goes away at the next start.
+/// The certificate comes last: it is there only with its key.
 fn make(files: &CertificateFiles, names: &[String]) -> Result<(), TlsError> {
     let refused = |why: rcgen::Error| content_error(&files.chain, why);
     let key = KeyPair::generate().map_err(refused)?;

@@ -174,3 +174,13 @@ async fn what_came_in_the_clear_after_starttls_is_nobodys() {
     assert_eq!(served.await.unwrap(), End::Closed);
     assert_eq!(seen.lock().unwrap().as_ref().map(|tls| tls.version), Some("TLSv1.3"));
 }
+
+/// A client of a server whose self-signed certificate is in `dir`.
+pub(crate) async fn connect(
+    address: std::net::SocketAddr,
+    dir: &tempfile::TempDir,
+) -> TlsStream<tokio::net::TcpStream> {
+    let connector = connector(&[dir.path().join("tls.crt")], &[]);
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+}

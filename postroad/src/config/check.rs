@@ -61,6 +61,21 @@ fn names(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             "write this server's name as other servers look it up, like mail.example.org",
         );
     }
+    let edge = config.edge();
+    if edge.is_empty() || edge.len() > 63 {
+        mistakes.add(
+            &origin(tree, &["office", "edge"]),
+            format!("`office.edge` cannot be \"{edge}\""),
+            "write 1 to 63 bytes",
+        );
+    }
+    if tracing_subscriber::EnvFilter::try_new(&config.log.level).is_err() {
+        mistakes.add(
+            &origin(tree, &["log", "level"]),
+            format!("`log.level` cannot be \"{}\"", config.log.level),
+            "write error, warn, info, debug or trace, or a filter such as info,net=debug",
+        );
+    }
     let mut roles = config.office.roles.clone();
     roles.sort_unstable();
     roles.dedup();
