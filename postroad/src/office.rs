@@ -24,8 +24,8 @@ fn options(config: &Config) -> Options {
         edge: config.edge(),
         message_bytes_max: config.limits.message_size_max.0,
         spooling_bytes_max: store.receiving_memory.bytes(),
-        accounts_bytes_max: store.accounts_memory.0,
-        bodies_bytes_max: store.bodies_memory.0,
+        accounts_bytes_max: store.accounts_memory.bytes(),
+        bodies_bytes_max: store.bodies_memory.bytes(),
         free_percent_min: store.free_percent_min,
         timing: Timing {
             sweep: timing.sweep,
@@ -50,18 +50,18 @@ fn secret_key() -> Key {
 /// [`AdminError`]: the store does not answer.
 pub async fn secret(store: &Store) -> Result<Vec<u8>, AdminError> {
     let engines = store.engines();
-    let read = engines.index.get(&secret_key(), Consistency::Strong);
-    if let Some(row) = read.await? {
+    let key = secret_key();
+    if let Some(row) = engines.index.get(&key, Consistency::Strong).await? {
         return Ok(row.value.to_vec());
     }
     let value = engines.random.bytes::<32>().to_vec().into();
     let row = Row { value, version: Version(1), nonce: engines.random.nonce(), expiry: None };
-    match engines.index.put_if(&secret_key(), row, Expect::Absent).await {
+    match engines.index.put_if(&key, row, Expect::Absent).await {
         Ok(()) | Err(WriteError::Conflict) => {}
         Err(other) => return Err(other.into()),
     }
     // Whoever was first, all use what is there now.
-    let made = engines.index.get(&secret_key(), Consistency::Strong).await?;
+    let made = engines.index.get(&key, Consistency::Strong).await?;
     made.map(|row| row.value.to_vec()).ok_or(AdminError::Unknown)
 }
 

@@ -185,8 +185,10 @@ impl Admin {
 
     /// What an account keeps, read strongly.
     async fn used(&self, entry: &Entry) -> Option<Used> {
-        let _ = entry;
-        None //TEMP
+        let log = self.store.account(entry.account()).await.ok()?;
+        log.fresh().await.ok()?;
+        let totals = log.view(|state| state.totals());
+        Some(Used { messages: totals.messages, bytes: totals.bytes })
     }
 
     /// Takes an account out of the directory: no mail for it is accepted any more, nobody logs in

@@ -205,8 +205,10 @@ impl Admin {
                     let Some(entry) = self.directory().account(id).await? else { continue };
                     read += 1;
                     let account = Account { id, epoch: Epoch(entry.row.epoch) };
-                    let opened = Ok::<(), String>(());
-                    let _ = account; //TEMP
+                    let opened = match self.store.account(account).await {
+                        Ok(log) => log.fresh().await.map(|_| ()),
+                        Err(why) => Err(why),
+                    };
                     if let Err(why) = opened {
                         broken.push(format!("{address}: {why}"));
                     }
