@@ -80,13 +80,13 @@ macro_rules! conformance {
         $crate::conformance!(@each #[$test] $region;
             objects: p01_stored_survives_the_process, p02_a_put_never_changes_an_object,
                 p03_a_reader_sees_a_whole_object_or_none, p05_reads_see_what_was_answered,
-                p06_list_is_in_order_after_a_key_and_limited, p07_deleting_is_idempotent,
+                p06_list_is_in_order_after_a_key_and_limited, p06_lists_agree_with_a_model, p07_deleting_is_idempotent,
                 p08_ranges_are_exact, p09_a_stream_is_seen_whole_or_not_at_all;
             index: p01_ok_survives_the_process, p02_of_concurrent_writes_one_succeeds,
                 p03_our_own_write_is_no_conflict, p05_strong_reads_see_what_was_answered,
                 p06_ranges_are_in_order_and_within_bounds, p07_limits_are_refused,
                 p08_batches_answer_each_and_ordered_ones_stop, p09_no_row_goes_before_its_expiry,
-                p10_a_delete_removes_only_what_it_means, p11_time_does_not_go_back;
+                p10_a_delete_removes_only_what_it_means, p11_time_does_not_go_back, p12_histories_agree_with_a_model;
             events: p01_every_process_is_woken, p02_a_slow_listener_is_told_that_it_lost_some;
         );
         $crate::conformance!(@hostile #[$test] $region);

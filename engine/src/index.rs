@@ -166,7 +166,8 @@ pub trait Index: Send + Sync {
     /// [`ReadError`].
     async fn range(&self, range: &Range) -> Result<Vec<(Bytes, Row)>, ReadError>;
 
-    /// Independent operations; answers in their order.
+    /// Independent operations; answers in their order. Nothing is said about the order in which
+    /// they are carried out: two on one row do not belong into one batch.
     async fn batch(&self, ops: Vec<Op>) -> Vec<Result<(), WriteError>>;
 
     /// Operations one after the other, each only if the one before succeeded. Not atomic. The

@@ -9,6 +9,7 @@ mod clock;
 mod condition;
 pub mod conformance;
 mod counters;
+mod dice;
 mod events;
 mod index;
 mod local;

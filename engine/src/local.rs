@@ -69,7 +69,6 @@ pub enum OpenError {
         /// What could not be used.
         path: PathBuf,
         /// What the system said.
-        #[source]
         cause: std::io::Error,
     },
     /// It is not a store, or one of another version.
@@ -84,7 +83,6 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
         /// What it said.
-        #[source]
         cause: Cause,
     },
 }

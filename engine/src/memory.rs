@@ -21,8 +21,8 @@ use std::time::Duration;
 pub use faults::{Ending, Faults};
 
 use self::call::Process;
-use self::faults::Dice;
 use self::state::State;
+use crate::dice::Dice;
 use crate::system::RuntimeClock;
 use crate::{Clock, Counters, Engines, Random, Tasks};
 

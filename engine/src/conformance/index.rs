@@ -1,11 +1,13 @@
 //! The promises of [`Index`](crate::Index).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use mail::Timestamp;
 
 use super::{Region, key, nonces, row};
+use crate::dice::Dice;
 use crate::{
     Consistency, Engines, Expect, KEY_BYTES_MAX, Key, Nonce, Op, Order, Range, ReadError, Row,
     VALUE_BYTES_MAX, Version, WriteError,
@@ -279,6 +281,85 @@ pub async fn p10_a_delete_removes_only_what_it_means(region: &dyn Region) {
     put(&engines, &at, &row(&engines, 6, "x"), Expect::Absent).await.expect("a put succeeds");
     delete(Expect::Any).await.expect("a delete succeeds");
     assert!(get(&engines, &at).await.is_none());
+}
+
+/// Promises 2, 3, 8 and 10, against a model: thousands of operations on a few rows, alone, in
+/// batches and in ordered ones, with versions and nonces that repeat.
+pub async fn p12_histories_agree_with_a_model(region: &dyn Region) {
+    let engines = region.process();
+    let mut dice = Dice::new(12);
+    let mut model: BTreeMap<Key, Row> = BTreeMap::new();
+    for _ in 0..300 {
+        let ordered = dice.chance(500);
+        let mut ops: Vec<Op> = (0..1 + dice.below(6)).map(|_| random_op(&mut dice)).collect();
+        if !ordered {
+            // Independent operations have no order among them: one for each row.
+            let mut rows = BTreeSet::new();
+            ops.retain(|op| rows.insert(op.key().clone()));
+        }
+        let mut expected = Vec::new();
+        for op in &ops {
+            let done = apply(&mut model, op);
+            expected.push(done);
+            if ordered && !done {
+                break;
+            }
+        }
+        let shown = format!("{ops:?}");
+        let answers = match ordered {
+            true => engines.index.ordered(ops).await,
+            false => engines.index.batch(ops).await,
+        };
+        assert!(answers.iter().all(|answer| answer.is_ok() || conflict(answer)), "{answers:?}");
+        let done: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(done, expected, "{shown}");
+    }
+    let rows = range(&engines, "m", (None, None), Order::Forward, 100).await;
+    let expected: Vec<_> = model.into_iter().map(|(key, row)| (key.sort, row)).collect();
+    assert_eq!(rows, expected);
+}
+
+fn random_op(dice: &mut Dice) -> Op {
+    let at = key("m", &format!("{}", dice.below(4)));
+    let expect = match dice.below(4) {
+        0 => Expect::Absent,
+        1 => Expect::Any,
+        _ => version(dice.below(4)),
+    };
+    match dice.below(4) {
+        0 => Op::Check { key: at, expect },
+        1 => Op::Delete { key: at, expect },
+        _ => {
+            let value = Bytes::from(format!("{}", dice.below(1_000)));
+            let nonce = Nonce(dice.below(3).to_be_bytes());
+            let row = Row { value, version: Version(dice.below(4)), nonce, expiry: None };
+            Op::Put { key: at, row, expect }
+        }
+    }
+}
+
+/// What an operation does to the model; whether it succeeds.
+fn apply(model: &mut BTreeMap<Key, Row>, op: &Op) -> bool {
+    let found = model.get(op.key());
+    let holds = match op.expect() {
+        Expect::Any => true,
+        Expect::Absent => found.is_none(),
+        Expect::Version(version) => found.is_some_and(|row| row.version == version),
+    };
+    match op {
+        Op::Put { key, row, .. } if holds => {
+            model.insert(key.clone(), row.clone());
+            true
+        }
+        Op::Put { row, .. } => {
+            found.is_some_and(|found| found.nonce == row.nonce && found.version == row.version)
+        }
+        Op::Delete { key, .. } if holds => {
+            model.remove(key);
+            true
+        }
+        Op::Delete { .. } | Op::Check { .. } => holds,
+    }
 }
 
 /// `now` never goes back, and goes on (I10).

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Region, object};
+use crate::dice::Dice;
 use crate::{Checksum, Engines, ObjectKey, Put};
 
 async fn put(engines: &Engines, name: &str, bytes: &[u8]) -> Put {
@@ -108,6 +109,39 @@ pub async fn p06_list_is_in_order_after_a_key_and_limited(region: &dyn Region) {
     assert!(list(&engines, "zz/", None, 9).await.is_empty());
     assert!(list(&engines, "c", Some("d"), 9).await.is_empty());
     assert!(list(&engines, "", None, 0).await.is_empty());
+}
+
+/// Promise 6, against a sorted list of names that try every order of `-`, `.`, `/` and letters.
+pub async fn p06_lists_agree_with_a_model(region: &dyn Region) {
+    let engines = region.process();
+    let mut dice = Dice::new(6);
+    let parts = ["a", "b", "a.b", "a-b", "0", "a0", "-", "b.", "_"];
+    let mut keys: Vec<String> = Vec::new();
+    for _ in 0..120 {
+        let depth = 1 + dice.below(3);
+        let name: Vec<&str> = (0..depth).filter_map(|_| dice.choose(&parts).copied()).collect();
+        let name = name.join("/");
+        let folder_of = |one: &str, other: &str| other.starts_with(&format!("{one}/"));
+        let clash = |key: &String| *key == name || folder_of(key, &name) || folder_of(&name, key);
+        if !keys.iter().any(clash) {
+            assert_eq!(put(&engines, &name, b"x").await, Put::Stored);
+            keys.push(name);
+        }
+    }
+    keys.sort();
+    for _ in 0..400 {
+        let some = dice.choose(&keys).map_or("", String::as_str);
+        let length = usize::try_from(dice.below(some.len() as u64 + 1)).unwrap_or(0);
+        let prefix = some.get(..length).unwrap_or("");
+        let after = dice.choose(&keys).filter(|_| dice.chance(700)).map(String::as_str);
+        let limit = usize::try_from(dice.below(12)).unwrap_or(0);
+        let wanted = |key: &&String| {
+            key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
+        };
+        let expected: Vec<_> = keys.iter().filter(wanted).take(limit).cloned().collect();
+        let listed = list(&engines, prefix, after, limit).await;
+        assert_eq!(listed, expected, "prefix {prefix:?} after {after:?} limit {limit}");
+    }
 }
 
 /// Promise 7.

@@ -64,6 +64,10 @@ impl Process {
                 self.sleep(fate.before).await;
                 Err(WriteError::Unavailable(cause("not carried out")))
             }
+            Ending::Full => {
+                self.sleep(fate.before).await;
+                Err(WriteError::Full(cause("no room")))
+            }
             Ending::LostDropped => {
                 self.sleep(fate.before).await;
                 Err(WriteError::Unknown(cause("request lost")))

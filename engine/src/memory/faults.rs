@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::dice::Dice;
+
 /// How a write ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -9,6 +11,8 @@ pub enum Ending {
     Answered,
     /// `Unavailable`, without effect.
     Failed,
+    /// `Full`, without effect.
+    Full,
     /// `Unknown`; it was done.
     LostDone,
     /// `Unknown`; it was not done and never will be.
@@ -24,6 +28,8 @@ pub enum Ending {
 pub struct Faults {
     /// Of writes: [`Ending::Failed`].
     pub failed: u16,
+    /// Of writes: [`Ending::Full`].
+    pub full: u16,
     /// Of writes: [`Ending::LostDone`].
     pub lost_done: u16,
     /// Of writes: [`Ending::LostDropped`].
@@ -58,6 +64,7 @@ impl Faults {
     pub fn hostile() -> Self {
         Self {
             failed: 50,
+            full: 0,
             lost_done: 40,
             lost_dropped: 40,
             lost_late: 30,
@@ -91,6 +98,8 @@ impl Faults {
         };
         if takes(self.failed) {
             Ending::Failed
+        } else if takes(self.full) {
+            Ending::Full
         } else if takes(self.lost_done) {
             Ending::LostDone
         } else if takes(self.lost_dropped) {
@@ -114,41 +123,5 @@ impl Faults {
             1 => (Duration::ZERO, dice.up_to(self.slow_max)),
             _ => (dice.up_to(self.slow_max), dice.up_to(self.slow_max)),
         }
-    }
-}
-
-/// `SplitMix64` (Steele, Lea, Flood 2014): the same numbers for a seed in every version of every
-/// library, so that a seed once found keeps its meaning.
-#[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `bound`; 0 if that is 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
-    }
-
-    /// Whether something of this probability in thousandths happens. Draws nothing where it
-    /// cannot, so that a world without faults takes no numbers.
-    pub(crate) fn chance(&mut self, thousandths: u16) -> bool {
-        thousandths > 0 && self.below(1_000) < u64::from(thousandths)
-    }
-
-    /// A whole number of milliseconds, 1 to `max`.
-    pub(crate) fn up_to(&mut self, max: Duration) -> Duration {
-        let max = u64::try_from(max.as_millis()).unwrap_or(u64::MAX).max(1);
-        Duration::from_millis(1 + self.below(max))
     }
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use mail::Timestamp;
 use tokio::sync::broadcast;
 
-use super::faults::{Dice, Ending, Faults};
+use super::faults::{Ending, Faults};
 use crate::condition::{Verdict, check_op, judge};
+use crate::dice::Dice;
 use crate::events::Told;
 use crate::{Checksum, Key, ObjectKey, Op, Put, Row, WriteError};
 

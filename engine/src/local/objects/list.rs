@@ -3,18 +3,14 @@
 use std::io;
 use std::os::unix::fs::DirEntryExt;
 
+use rustix::fs::{AtFlags, statat};
+use rustix::io::Errno;
+
 use super::folder::{Folder, Folders};
 use crate::{Listed, ObjectKey, ReadError};
 
-/// What a folder holds, as far as a listing is interested.
-struct Entry {
-    name: String,
-    folder: bool,
-    inode: u64,
-}
-
 /// At most `limit` objects under `prefix` after `after`, in the order of their keys, each durable
-/// when this returns.
+/// when this returns. Reads every folder that may hold some to its end, and sorts what is needed.
 pub(super) fn list(
     folders: &Folders,
     prefix: &str,
@@ -22,56 +18,91 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<Vec<Listed>, ReadError> {
     let after = after.map_or("", ObjectKey::as_str);
-    let mut walk = Walk { folders, prefix, after, limit, listed: Vec::new() };
+    let mut walk = Walk { folders, limit, listed: Vec::new() };
     // The deepest folder that holds everything with this prefix.
-    let top = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-    if limit > 0 && (top.is_empty() || ObjectKey::new(top).is_some()) {
-        walk.folder(top)?;
+    let (top, prefix) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    if limit == 0 || !(top.is_empty() || ObjectKey::new(top).is_some()) {
+        return Ok(Vec::new());
+    }
+    let below = if top.is_empty() { String::new() } else { format!("{top}/") };
+    match after.strip_prefix(&below) {
+        Some(after) => walk.folder(top, prefix, after)?,
+        // All of it sorts before, or all after, that key.
+        None if after > below.as_str() => {}
+        None => walk.folder(top, prefix, "")?,
     }
     Ok(walk.listed)
 }
 
+/// Something in a folder: a folder's name has a slash at its end, so that names sort as the keys
+/// that begin with them.
+struct Entry {
+    name: String,
+    inode: u64,
+}
+
 struct Walk<'a> {
     folders: &'a Folders,
-    prefix: &'a str,
-    after: &'a str,
     limit: usize,
     listed: Vec<Listed>,
 }
 
 impl Walk<'_> {
-    /// Lists one folder and those in it. Keys are at most 512 bytes, so this is 256 deep at most.
-    fn folder(&mut self, path: &str) -> Result<(), ReadError> {
-        let failed = |error: io::Error| ReadError::Unavailable(error.into());
+    /// Lists what in the folder at `path` begins with `prefix` and sorts after `after`, both
+    /// taken from the folder on. Keys are at most 512 bytes, so folders are 256 deep at most.
+    fn folder(&mut self, path: &str, prefix: &str, after: &str) -> Result<(), ReadError> {
         let Some(folder) = self.folders.enter(path, false).map_err(failed)? else { return Ok(()) };
-        let entries = self.entries(path).map_err(failed)?;
+        let mut rest = self.entries(path, prefix, after).map_err(failed)?;
         let mut synced = false;
-        for entry in entries {
-            if self.listed.len() >= self.limit {
-                break;
+        while !rest.is_empty() && self.listed.len() < self.limit {
+            // Only as many as may be wanted are sorted; more only if some of them were empty.
+            let wanted = self.limit - self.listed.len();
+            let mut some = std::mem::take(&mut rest);
+            if some.len() > wanted {
+                some.select_nth_unstable_by(wanted, |a, b| a.name.cmp(&b.name));
+                rest = some.split_off(wanted);
             }
-            let key = join(path, &entry.name);
-            if entry.folder {
-                self.folder(&key)?;
-                continue;
-            }
-            let Some(key) = ObjectKey::new(key) else { continue };
-            durable(&folder, &entry, &mut synced)?;
-            match rustix::fs::statat(folder.fd(), &entry.name, rustix::fs::AtFlags::empty()) {
-                Ok(about) => {
-                    let size = u64::try_from(about.st_size).unwrap_or(0);
-                    self.listed.push(Listed { key, size });
+            some.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            for entry in some {
+                if self.listed.len() < self.limit {
+                    self.entry(path, &folder, &entry, after, &mut synced)?;
                 }
-                // Deleted since the folder was read.
-                Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(failed(error.into())),
             }
         }
         Ok(())
     }
 
-    /// The interesting entries of a folder, in the order of the keys below them.
-    fn entries(&self, path: &str) -> io::Result<Vec<Entry>> {
+    fn entry(
+        &mut self,
+        path: &str,
+        folder: &Folder,
+        entry: &Entry,
+        after: &str,
+        synced: &mut bool,
+    ) -> Result<(), ReadError> {
+        if let Some(name) = entry.name.strip_suffix('/') {
+            return self.folder(
+                &join(path, name),
+                "",
+                after.strip_prefix(&entry.name).unwrap_or(""),
+            );
+        }
+        let Some(key) = ObjectKey::new(join(path, &entry.name)) else { return Ok(()) };
+        durable(folder, entry, synced)?;
+        match statat(folder.fd(), &entry.name, AtFlags::empty()) {
+            Ok(about) => {
+                let size = u64::try_from(about.st_size).unwrap_or(0);
+                self.listed.push(Listed { key, size });
+                Ok(())
+            }
+            // Deleted since the folder was read.
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    /// What of a folder may be wanted, in no order.
+    fn entries(&self, path: &str, prefix: &str, after: &str) -> io::Result<Vec<Entry>> {
         let directory = match std::fs::read_dir(self.folders.path().join(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             directory => directory?,
@@ -79,24 +110,20 @@ impl Walk<'_> {
         let mut entries = Vec::new();
         for entry in directory {
             let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(mut name) = entry.file_name().into_string() else { continue };
+            if !name.starts_with(prefix) {
+                continue;
+            }
             let folder = entry.file_type()?.is_dir();
-            if self.wanted(&join(path, &name), folder) {
-                entries.push(Entry { name, folder, inode: entry.ino() });
+            if folder {
+                name.push('/');
+            }
+            // A folder that begins as the key does may hold some after it.
+            if name.as_str() > after || (folder && after.starts_with(&name)) {
+                entries.push(Entry { name, inode: entry.ino() });
             }
         }
-        // All keys in a folder begin with its name and a slash.
-        entries.sort_by(|a, b| sort_key(a).cmp(sort_key(b)));
         Ok(entries)
-    }
-
-    fn wanted(&self, key: &str, folder: bool) -> bool {
-        if folder {
-            let below = format!("{key}/");
-            let prefixed = below.starts_with(self.prefix) || self.prefix.starts_with(&below);
-            return prefixed && (self.after < below.as_str() || self.after.starts_with(&below));
-        }
-        key.starts_with(self.prefix) && key > self.after
     }
 }
 
@@ -113,8 +140,8 @@ fn durable(folder: &Folder, entry: &Entry, synced: &mut bool) -> Result<(), Read
     Ok(())
 }
 
-fn sort_key(entry: &Entry) -> impl Iterator<Item = u8> + use<'_> {
-    entry.name.bytes().chain(entry.folder.then_some(b'/'))
+fn failed(error: io::Error) -> ReadError {
+    ReadError::Unavailable(error.into())
 }
 
 fn join(folder: &str, name: &str) -> String {
