@@ -6,6 +6,7 @@
 //! [X]. The log in memory may always be behind; it is never ahead.
 
 mod append;
+mod body;
 mod checkpoint;
 mod deliver;
 mod error;
@@ -20,10 +21,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use mail::{Account, Seq};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use crate::bodies::Bodies;
 use crate::change::{Change, Effects};
 use crate::context::Context;
+use crate::ingest::Spools;
 use crate::state::State;
 
+pub use body::{AppendBody, Appended};
 pub(crate) use deliver::append_all;
 pub use deliver::{DeliverError, Delivered, Delivery};
 pub use error::{ChangeError, LogError};
@@ -45,6 +49,8 @@ pub struct Changed {
 /// One account's log.
 pub struct AccountLog {
     cx: Arc<Context>,
+    bodies: Arc<Bodies>,
+    spools: Arc<Spools>,
     account: Account,
     ring: Ring,
     /// Who holds it reads from and appends to the log; one at a time in this process [T].
@@ -67,12 +73,19 @@ pub(crate) type Turn<'a> = MutexGuard<'a, ()>;
 
 impl AccountLog {
     /// Opens an account's log: its pointer row, its checkpoint, its ring.
-    pub(crate) async fn open(cx: &Arc<Context>, account: Account) -> Result<Self, LogError> {
+    pub(crate) async fn open(
+        cx: &Arc<Context>,
+        bodies: &Arc<Bodies>,
+        spools: &Arc<Spools>,
+        account: Account,
+    ) -> Result<Self, LogError> {
         let ring = Ring::new(cx.clone(), account);
         let loaded = open::load(cx, &ring, account).await?;
         let seq = watch::Sender::new(loaded.state.seq());
         Ok(Self {
             cx: cx.clone(),
+            bodies: bodies.clone(),
+            spools: spools.clone(),
             account,
             ring,
             lane: Mutex::new(()),

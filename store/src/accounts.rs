@@ -8,7 +8,9 @@ use mail::{Account, AccountId};
 use tokio::sync::OnceCell;
 
 use crate::account::{AccountLog, LogError};
+use crate::bodies::Bodies;
 use crate::context::Context;
+use crate::ingest::Spools;
 
 /// Memory of an open log besides its state, about.
 const LOG_BYTES: usize = 4096;
@@ -19,6 +21,8 @@ const WEIGH_EVERY: u64 = 64;
 /// The open logs of a process.
 pub(crate) struct Accounts {
     cx: Arc<Context>,
+    bodies: Arc<Bodies>,
+    spools: Arc<Spools>,
     open: Mutex<BTreeMap<Account, Held>>,
     uses: AtomicU64,
 }
@@ -29,8 +33,8 @@ struct Held {
 }
 
 impl Accounts {
-    pub(crate) fn new(cx: Arc<Context>) -> Self {
-        Self { cx, open: Mutex::default(), uses: AtomicU64::new(0) }
+    pub(crate) fn new(cx: Arc<Context>, bodies: Arc<Bodies>, spools: Arc<Spools>) -> Self {
+        Self { cx, bodies, spools, open: Mutex::default(), uses: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Account, Held>> {
@@ -47,7 +51,9 @@ impl Accounts {
             held.log.clone()
         };
         let opened = cell
-            .get_or_try_init(|| async { AccountLog::open(&self.cx, account).await.map(Arc::new) })
+            .get_or_try_init(|| async {
+                AccountLog::open(&self.cx, &self.bodies, &self.spools, account).await.map(Arc::new)
+            })
             .await
             .cloned();
         if opened.is_err() {

@@ -6,12 +6,14 @@
 
 mod account;
 mod accounts;
+mod bodies;
 pub mod change;
 pub mod checkpoint;
 mod claims;
 mod context;
 pub mod directory;
 pub mod entry;
+mod ingest;
 pub mod inline;
 mod items;
 pub mod names;
@@ -26,9 +28,13 @@ pub mod state;
 mod testing;
 mod writers;
 
-pub use account::{AccountLog, ChangeError, Changed, DeliverError, Delivered, Delivery, LogError};
+pub use account::{
+    AccountLog, AppendBody, Appended, ChangeError, Changed, DeliverError, Delivered, Delivery,
+    LogError,
+};
 pub use claims::Claims;
 pub use directory::Directory;
+pub use ingest::{Accept, AcceptError, Incoming, Ingest, Receipt, Taken, Whole};
 pub use items::{Announced, Items};
 pub use office::Store;
 pub use options::{Options, Timing, Upkeep};

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use engine::{Engines, Op, WriteError};
+use engine::{Engines, ObjectKey, Op, ReadError, WriteError};
 use mail::{Account, RecordId};
 
 use crate::account::{self, AccountLog, DeliverError, Delivered, Delivery, LogError};
 use crate::accounts::Accounts;
+use crate::bodies::Bodies;
 use crate::claims::Claims;
 use crate::context::Context;
 use crate::directory::Directory;
+use crate::ingest::{Ingest, Spools};
 use crate::items::Items;
 use crate::options::Options;
+use crate::segment::Index;
 use crate::space::Space;
 use crate::writers::Writers;
 
@@ -22,6 +25,8 @@ pub struct Store(Arc<Parts>);
 struct Parts {
     cx: Arc<Context>,
     accounts: Accounts,
+    bodies: Arc<Bodies>,
+    ingest: Ingest,
     claims: Claims,
     writers: Writers,
     items: Items,
@@ -41,8 +46,12 @@ impl Store {
     pub fn new(engines: Engines, options: Options) -> Self {
         let cx = Arc::new(Context::new(engines, options));
         let space = Arc::new(Space::new(cx.clone()));
+        let bodies = Arc::new(Bodies::new(cx.clone()));
+        let spools = Arc::new(Spools::new(&cx));
         Self(Arc::new(Parts {
-            accounts: Accounts::new(cx.clone()),
+            ingest: Ingest::new(&cx, &bodies, &space, &spools),
+            accounts: Accounts::new(cx.clone(), bodies.clone(), spools),
+            bodies,
             claims: Claims::new(cx.clone()),
             writers: Writers::new(cx.clone()),
             items: Items::new(cx.clone()),
@@ -62,6 +71,20 @@ impl Store {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.0.cx.options
+    }
+
+    /// Where mail comes in.
+    #[must_use]
+    pub fn ingest(&self) -> &Ingest {
+        &self.0.ingest
+    }
+
+    /// The index of a segment of many accounts (ingest or made); `None`: there is no such object.
+    /// A tombstone has no records.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn segment_index(&self, key: &ObjectKey) -> Result<Option<Arc<Index>>, ReadError> {
+        self.0.bodies.index(key).await
     }
 
     /// An account's log, opened if it is not open. Keep it while it is used; it is bounded how

@@ -143,12 +143,6 @@ pub struct Upkeep {
     pub small_segments: usize,
     /// Numbers a writer may use.
     pub writer_numbers: u64,
-    /// Bytes in one ingest segment.
-    pub segment_bytes: u64,
-    /// Records in one ingest segment.
-    pub segment_records: usize,
-    /// Recipients after which an ingest segment takes no further message.
-    pub segment_recipients: usize,
 }
 
 impl Default for Upkeep {
@@ -162,9 +156,6 @@ impl Default for Upkeep {
             small_segment_bytes: 4 << 20,
             small_segments: 8,
             writer_numbers: 1_000_000,
-            segment_bytes: 8 << 20,
-            segment_records: 1_000,
-            segment_recipients: 500,
         }
     }
 }

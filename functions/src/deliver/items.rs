@@ -1,0 +1,93 @@
+//! Successors that are not entries: named in the plan first, then made [O, O′].
+
+use engine::WriteError;
+use mail::Account;
+use store::place::Slot;
+use store::rows::{Item, ItemKind, ItemRecipient, ItemState, PlanItem, RecipientState};
+
+use super::work::Work;
+use super::{Deliver, plan};
+
+impl Deliver {
+    /// Makes every item of the plan, after naming in it what could not be appended. Harmless when
+    /// run again: an item is made only where absent, and finished ones stay longer than any
+    /// segment can be delivered again [b].
+    pub(super) async fn make_items(
+        &self,
+        work: &mut Work,
+        missing: Vec<(Account, String)>,
+    ) -> Result<(), WriteError> {
+        let named = work.claim.plan.items.len();
+        for (account, why) in &missing {
+            let Some(member) =
+                work.claim.plan.accounts.iter().find(|member| member.account == *account)
+            else {
+                continue;
+            };
+            tracing::warn!(%account, %why, "mail for this account becomes local items");
+            for (record, recipient) in member.mail.clone() {
+                let at = usize::try_from(record).unwrap_or(usize::MAX);
+                let Some(known) = work.index.records.get(at) else { continue };
+                let item = plan::local_item(known, *account, recipient);
+                if !work.claim.names_item(&item.key) {
+                    work.claim.plan.items.push(item);
+                }
+            }
+        }
+        if work.claim.plan.items.len() > named {
+            // [O′]: only the claim's holder, by its version, before the item is there.
+            let claims = self.store.claims();
+            work.version =
+                claims.put(work.writer, work.number, &work.claim, Some(work.version)).await?;
+        }
+        for item in work.claim.plan.items.clone() {
+            let why = missing
+                .iter()
+                .find(|(account, _)| plan::local_destination(*account) == item.key.destination)
+                .map_or("no way to deliver it yet", |(_, why)| why);
+            self.make_item(work, &item, why).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_item(&self, work: &Work, item: &PlanItem, why: &str) -> Result<(), WriteError> {
+        let position =
+            work.index.records.iter().position(|record| record.location.id == item.key.id);
+        let Some((index, record)) =
+            position.and_then(|at| Some((u32::try_from(at).ok()?, work.index.records.get(at)?)))
+        else {
+            return Err(WriteError::Refused("the plan names a record that is not there".into()));
+        };
+        let now = self.store.engines().index.now();
+        let recipients = item.recipients.iter().filter_map(|number| {
+            let at = usize::try_from(*number).ok()?;
+            let to = record.envelope.as_ref()?.recipients.get(at)?;
+            Some(ItemRecipient {
+                envelope: *number,
+                path: to.path.text().to_owned(),
+                state: RecipientState::Open,
+            })
+        });
+        let parked = item.key.kind != ItemKind::Remote && item.key.kind != ItemKind::Link;
+        let due = match item.key.kind {
+            ItemKind::Local => now.after(self.store.options().timing.item_retry),
+            _ => now,
+        };
+        let row = Item {
+            state: ItemState::Waiting,
+            due,
+            created: record.received,
+            lease: None,
+            fence: 0,
+            tries: 0,
+            place: Slot { segment: work.segment(), index },
+            recipients: recipients.collect(),
+            history: Vec::new(),
+        };
+        if parked {
+            // Visible from the start: somebody has to see what stands in the way.
+            self.store.items().park(&item.key, record.received, why).await?;
+        }
+        self.store.items().make(&item.key, &row).await
+    }
+}

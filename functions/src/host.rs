@@ -1,0 +1,3 @@
+//! What runs handlers. A handler never knows which of these it runs in.
+
+pub mod local;

@@ -1,0 +1,177 @@
+//! Runs `deliver`: new segments as they come, natural batches, local items when due.
+
+use std::time::Duration;
+
+use engine::{Event, ObjectKey, Subscription};
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use mail::Instant;
+use store::{Announced, Store};
+use tokio::sync::watch;
+
+use super::{Waiting, instant_of, stopped};
+use crate::deliver::Deliver;
+use crate::handler::{Handler, Outcome};
+use crate::local_items::LocalItems;
+
+/// Segments in one batch.
+const BATCH_MAX: usize = 64;
+
+/// Batches under way at once. Normally one, so that batches are large; more only while one hangs.
+const BATCHES_MAX: usize = 4;
+
+/// A batch that takes longer hangs.
+const HANGS_AFTER: Duration = Duration::from_millis(100);
+
+/// Items looked at in one shard of due rows.
+const ITEMS_MAX: usize = 64;
+
+type Batch = (Vec<ObjectKey>, Vec<Outcome>);
+
+pub(super) struct Loop {
+    store: Store,
+    stopping: watch::Receiver<bool>,
+    events: Box<dyn Subscription>,
+    deliver: Deliver,
+    items: LocalItems,
+    waiting: Waiting<ObjectKey>,
+    /// Until when nothing more is begun, while a batch is under way.
+    hold: Instant,
+    look_at_items: Instant,
+}
+
+impl Loop {
+    pub(super) fn new(store: Store, stopping: watch::Receiver<bool>) -> Self {
+        let now = store.engines().clock.instant();
+        Self {
+            events: store.engines().events.subscribe(),
+            deliver: Deliver::new(store.clone()),
+            items: LocalItems::new(store.clone()),
+            waiting: Waiting::new(),
+            hold: now,
+            look_at_items: now,
+            stopping,
+            store,
+        }
+    }
+
+    pub(super) async fn run(self) {
+        let Self {
+            store,
+            mut stopping,
+            mut events,
+            deliver,
+            items,
+            mut waiting,
+            mut hold,
+            mut look_at_items,
+        } = self;
+        let clock = store.engines().clock.clone();
+        let mut flying = FuturesUnordered::new();
+        loop {
+            let now = clock.instant();
+            if now >= look_at_items {
+                due_items(&store, &items).await;
+                look_at_items = clock.instant().after(store.options().timing.item_retry / 2);
+            }
+            take_events(&mut events, &mut waiting, now, &mut look_at_items);
+            let now = clock.instant();
+            let free = flying.is_empty() || (flying.len() < BATCHES_MAX && now >= hold);
+            if free && waiting.next() <= now {
+                let keys = waiting.take_due(now, BATCH_MAX);
+                hold = now.after(HANGS_AFTER);
+                let deliver = &deliver;
+                flying.push(async move {
+                    let outcomes = deliver.handle(keys.clone()).await;
+                    (keys, outcomes)
+                });
+                continue;
+            }
+            if flying.is_empty() && deliver.has_finished() {
+                deliver.flush().await;
+                continue;
+            }
+            let next = if flying.is_empty() { waiting.next() } else { waiting.next().max(hold) };
+            let wake = clock.sleep_until(next.min(look_at_items));
+            tokio::select! {
+                biased;
+                () = stopped(&mut stopping) => break,
+                Some(batch) = flying.next(), if !flying.is_empty() => {
+                    ended(&store, batch, &mut waiting);
+                }
+                event = events.next() => note(event, &mut waiting, now, &mut look_at_items),
+                () = wake => {}
+            }
+        }
+        while let Some(batch) = flying.next().await {
+            ended(&store, batch, &mut waiting);
+        }
+        deliver.flush().await;
+    }
+}
+
+/// All events that are there already, so that a batch takes them together.
+fn take_events(
+    events: &mut Box<dyn Subscription>,
+    waiting: &mut Waiting<ObjectKey>,
+    now: Instant,
+    look_at_items: &mut Instant,
+) {
+    while let Some(event) = events.next().now_or_never() {
+        note(event, waiting, now, look_at_items);
+    }
+}
+
+fn note(
+    event: Option<Event>,
+    waiting: &mut Waiting<ObjectKey>,
+    now: Instant,
+    look_at_items: &mut Instant,
+) {
+    match event {
+        Some(Event::Object(key)) if store::names::parse_ingest(&key).is_some() => {
+            waiting.add(now, key);
+        }
+        Some(Event::Items) => *look_at_items = now,
+        // Some were lost: the sweep finds what they named.
+        None | Some(_) => {}
+    }
+}
+
+fn ended(store: &Store, (keys, outcomes): Batch, waiting: &mut Waiting<ObjectKey>) {
+    for (key, outcome) in keys.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Later { at, why } => {
+                tracing::debug!(%key, %why, "a segment is delivered later");
+                waiting.add(instant_of(store, at), key);
+            }
+            Outcome::Park { why } => {
+                // The sweep brings it again, so it is never dropped.
+                tracing::error!(%key, %why, "a segment cannot be delivered");
+                metrics::counter!("postroad_segments_parked_total").increment(1);
+            }
+        }
+    }
+}
+
+/// Local items that are due: one look at each shard.
+async fn due_items(store: &Store, handler: &LocalItems) {
+    for shard in 0..store::rows::DUE_SHARDS {
+        let due: Vec<Announced> = match store.items().due(shard, ITEMS_MAX).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at due items");
+                return;
+            }
+        };
+        if due.is_empty() {
+            continue;
+        }
+        for outcome in handler.handle(due).await {
+            if let Outcome::Park { why } = outcome {
+                tracing::error!(%why, "mail waits for somebody to look at its account");
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Local items: mail for an account of ours that could not be appended when its segment was
+//! delivered [O, O′].
+//!
+//! **Wakes it:** a due row. **Reads:** the item, the claim that names it, the account's state, the
+//! segment's index. **Writes:** one entry, then the item's row. **A second run is harmless:** the
+//! account is read before the item is seen to be still open, and only then is anything appended;
+//! ids in the window are left out [J].
+
+use std::sync::Arc;
+
+use engine::{Version, WriteError};
+use mail::{Account, Seq};
+use store::place::SegmentRef;
+use store::rows::{Attempt, Item, ItemKind, ItemState, RecipientState};
+use store::{AccountLog, Announced, DeliverError, Delivery, LogError, Store, names};
+
+use crate::deliver::{arrivals, parse_local};
+use crate::handler::{Error, Handler, Outcome};
+
+/// The handler.
+#[derive(Debug)]
+pub struct LocalItems {
+    store: Store,
+}
+
+impl LocalItems {
+    /// A handler on this store.
+    #[must_use]
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    async fn one(&self, due: &Announced) -> Result<Outcome, Error> {
+        let items = self.store.items();
+        let Some((item, version)) = items.get(&due.item).await? else {
+            // [a]: announced, not there yet; or gone since long, then by its own expiry.
+            return self.forgotten(due).await;
+        };
+        if item.state.is_finished() || (version >= due.version && item.due != due.at) {
+            items.forget_due(due).await?;
+            return Ok(Outcome::Done);
+        }
+        if due.item.kind != ItemKind::Local || item.state != ItemState::Waiting {
+            return Ok(Outcome::Done);
+        }
+        let why = match self.deliver(due, &item, version).await? {
+            None => return Ok(Outcome::Done),
+            Some(why) => why,
+        };
+        self.again(due, item, version, &why).await?;
+        Ok(if why.is_lasting() {
+            Outcome::Park { why: Box::new(why) }
+        } else {
+            let now = self.store.engines().index.now();
+            let at = now.after(self.store.options().timing.item_retry);
+            Outcome::Later { at, why: Box::new(why) }
+        })
+    }
+
+    /// A due row whose item has been absent for as long as finished items are kept is nothing.
+    async fn forgotten(&self, due: &Announced) -> Result<Outcome, Error> {
+        let kept = self.store.options().timing.item_kept;
+        if self.store.engines().index.now().since(due.at) > kept {
+            self.store.items().forget_due(due).await?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Delivers it, if it may be; `Some`: why the account cannot take it now.
+    async fn deliver(
+        &self,
+        due: &Announced,
+        item: &Item,
+        version: Version,
+    ) -> Result<Option<LogError>, Error> {
+        let SegmentRef::Ingest { writer, number } = item.place.segment else { return Ok(None) };
+        // [O′]: an item that the plan does not name does nothing.
+        let claim = self.store.claims().get(writer, number).await?;
+        if !claim.is_some_and(|(claim, _)| claim.names_item(&due.item)) {
+            return Ok(None);
+        }
+        let Some(account) = parse_local(&due.item.destination) else {
+            return Err("a local item names no account".into());
+        };
+        let (log, sight) = match self.sight(account).await {
+            Ok(seen) => seen,
+            Err(error) => return Ok(Some(error)),
+        };
+        // [O′]: still open after the account was read?
+        let now = self.store.items().get(&due.item).await?;
+        if !now.is_some_and(|(now, at)| at == version && now == *item) {
+            return Ok(None);
+        }
+        let Some(index) = self.store.segment_index(&names::ingest(writer, number)).await? else {
+            return Err("the segment of an open item is not there".into());
+        };
+        let arrivals = arrivals(&index, item.place.segment, std::iter::once(item.place.index));
+        let delivery = Delivery { log, segment: item.place.segment, sight, arrivals };
+        let (_, mut answers) = self.store.append_all(Vec::new(), &[delivery]).await;
+        match answers.pop() {
+            Some(Ok(_)) | None => {}
+            Some(Err(DeliverError::Log(error))) => return Ok(Some(error)),
+            Some(Err(error)) => return Err(Box::new(error)),
+        }
+        self.finish(due, item.clone(), version).await?;
+        Ok(None)
+    }
+
+    async fn sight(&self, account: Account) -> Result<(Arc<AccountLog>, Seq), LogError> {
+        let log = self.store.account(account).await?;
+        let sight = log.fresh().await?;
+        Ok((log, sight))
+    }
+
+    async fn finish(&self, due: &Announced, mut item: Item, version: Version) -> Result<(), Error> {
+        item.state = ItemState::Delivered;
+        item.recipients.iter_mut().for_each(|to| to.state = RecipientState::Delivered);
+        let items = self.store.items();
+        match items.update(&due.item, &item, version).await {
+            Ok(_) => {}
+            // Somebody else finished it; its record was in the window for one of us.
+            Err(WriteError::Conflict) => return Ok(()),
+            Err(error) => return Err(Box::new(error)),
+        }
+        items.forget_due(due).await?;
+        self.unpark(due, &item).await
+    }
+
+    /// Takes it off the list that the admin sees.
+    async fn unpark(&self, due: &Announced, item: &Item) -> Result<(), Error> {
+        self.store.items().unpark(&due.item, item.created).await?;
+        tracing::info!(record = %due.item.id, account = %due.item.destination,
+            "a local item was delivered");
+        Ok(())
+    }
+
+    /// Later again, twice as late each time up to an hour.
+    async fn again(
+        &self,
+        due: &Announced,
+        mut item: Item,
+        version: Version,
+        why: &LogError,
+    ) -> Result<(), Error> {
+        let now = self.store.engines().index.now();
+        let timing = &self.store.options().timing;
+        let wait = timing.item_retry.saturating_mul(1 << item.tries.min(6));
+        item.tries = item.tries.saturating_add(1);
+        item.due = now.after(wait);
+        item.record_attempt(Attempt { at: now, via: "local".into(), words: why.to_string() });
+        match self.store.items().update(&due.item, &item, version).await {
+            Ok(_) => self.store.items().forget_due(due).await?,
+            Err(WriteError::Conflict) => {}
+            Err(error) => return Err(Box::new(error)),
+        }
+        Ok(())
+    }
+}
+
+impl Handler for LocalItems {
+    /// Due rows.
+    type Event = Vec<Announced>;
+
+    async fn handle(&self, due: Vec<Announced>) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(due.len());
+        for one in &due {
+            outcomes.push(match self.one(one).await {
+                Ok(outcome) => outcome,
+                Err(why) => {
+                    let now = self.store.engines().index.now();
+                    let at = now.after(self.store.options().timing.item_retry);
+                    Outcome::Later { at, why }
+                }
+            });
+        }
+        outcomes
+    }
+}

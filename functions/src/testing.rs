@@ -1,0 +1,92 @@
+//! A region for tests: processes on one in-memory world, accounts, mail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::memory::World;
+use mail::{Account, Address, Domain, Envelope, Path, Recipient, RecordId, Uid};
+use store::change::MailboxId;
+use store::rows::{AccountRow, AddressRow, DirectoryChange, DomainRow};
+use store::{Accept, AcceptError, AccountLog, Options, Receipt, Store, Timing};
+
+/// Options with short times.
+pub(crate) fn options() -> Options {
+    Options {
+        timing: Timing {
+            retry_min: Duration::from_millis(5),
+            retry_max: Duration::from_millis(50),
+            claim_lease: Duration::from_millis(500),
+            sweep: Duration::from_millis(500),
+            deliver_retry: Duration::from_millis(50),
+            item_retry: Duration::from_millis(500),
+            unavailable_patience: Duration::from_millis(100),
+            commit_patience: Duration::from_secs(5),
+            ..Timing::default()
+        },
+        ..Options::default()
+    }
+}
+
+/// A process on this world.
+pub(crate) fn process(world: &World, name: &str) -> Store {
+    Store::new(world.process(name), options())
+}
+
+/// Makes accounts of these names at `example.test`, and returns their logs' names.
+pub(crate) async fn accounts(store: &Store, names: &[&str]) -> Vec<Account> {
+    let domain = Domain::parse("example.test").unwrap();
+    let mut changes = vec![DirectoryChange::Domain(domain, DomainRow::new())];
+    let mut made = Vec::new();
+    for name in names {
+        let address = Address::parse(&format!("{name}@example.test")).unwrap();
+        let id = store.directory().fresh_account();
+        let row = AccountRow::new("home", 1, address.clone());
+        changes.push(DirectoryChange::Account(id, Box::new(row)));
+        changes.push(DirectoryChange::Address(address, AddressRow::Account(id)));
+        made.push(Account { id, epoch: mail::Epoch(1) });
+    }
+    store.directory().change(changes).await.unwrap();
+    made
+}
+
+/// An envelope to these local parts at `example.test`.
+pub(crate) fn envelope(to: &[&str]) -> Envelope {
+    let path = |name: &str| Path::parse(&format!("{name}@example.test")).unwrap();
+    let recipients = to.iter().map(|name| Recipient::new(path(name))).collect();
+    Envelope::new(Some(path("sender")), recipients)
+}
+
+/// Accepts a message with this body.
+pub(crate) async fn accept(
+    store: &Store,
+    to: &[&str],
+    body: &[u8],
+) -> Result<Receipt, AcceptError> {
+    let mut incoming = store.ingest().begin().await?;
+    for chunk in body.chunks(10_000) {
+        incoming.write(chunk).await?;
+    }
+    let prefix = Bytes::from_static(b"Received: from x by y\r\n");
+    let accept = Accept { envelope: envelope(to), prefix, verdicts: Bytes::new() };
+    incoming.commit(accept).await
+}
+
+/// A message of this subject.
+pub(crate) fn message(subject: &str) -> Vec<u8> {
+    format!("From: a@b.test\r\nSubject: {subject}\r\n\r\nHello {subject}\r\n").into_bytes()
+}
+
+/// Records in the inbox, read strongly.
+pub(crate) async fn inbox(log: &AccountLog) -> Vec<(Uid, RecordId)> {
+    log.fresh().await.unwrap();
+    log.view(|state| {
+        let inbox = state.mailbox(MailboxId::INBOX).unwrap();
+        inbox.messages().map(|message| (message.uid, message.record)).collect()
+    })
+}
+
+/// Opens a log as a process that has never seen it would.
+pub(crate) async fn fresh_log(world: &World, account: Account) -> Arc<AccountLog> {
+    process(world, "reader").account(account).await.unwrap()
+}

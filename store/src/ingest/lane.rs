@@ -1,0 +1,243 @@
+//! The one lane through which messages of this process become ingest segments.
+//!
+//! It holds what waits, packs it into batches, and keeps as many puts in flight as the engine
+//! likes. One task owns all of it, so there is no lock, and a crash of the process drops it whole:
+//! nothing that it dropped was acknowledged.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{Event, ObjectKey};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mail::RecordId;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::put::{Fact, put_to_fact};
+use super::writer::{BigKeys, Writer};
+use super::{AcceptError, Receipt};
+use crate::bodies::Bodies;
+use crate::context::Context;
+use crate::names;
+use crate::segment::{Builder, NewRecord, SEGMENT_RECORDS_MAX};
+use crate::space::Space;
+
+/// A message that waits to become durable.
+pub(super) struct Pending {
+    pub(super) record: NewRecord,
+    pub(super) reply: oneshot::Sender<Result<Receipt, AcceptError>>,
+    /// Its share of the spool, given back with the answer.
+    pub(super) room: Vec<OwnedSemaphorePermit>,
+}
+
+/// Messages that go into one segment, with the ids they have under the present writer.
+struct Batch {
+    messages: Vec<Pending>,
+    ids: Vec<RecordId>,
+    /// The segment: the same bytes under whatever number it ends up.
+    parts: Vec<Bytes>,
+}
+
+/// One put that was pursued to a fact.
+struct Landed {
+    number: u64,
+    key: ObjectKey,
+    batch: Batch,
+    fact: Fact,
+}
+
+type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
+
+pub(super) struct Lane {
+    cx: Arc<Context>,
+    bodies: Arc<Bodies>,
+    space: Arc<Space>,
+    names: Arc<BigKeys>,
+    queue: mpsc::Receiver<Pending>,
+    waiting: VecDeque<Pending>,
+    /// Batches to be put again under another number, ids kept.
+    again: VecDeque<Batch>,
+    writer: Writer,
+    flying: FuturesUnordered<Flight>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        cx: Arc<Context>,
+        bodies: Arc<Bodies>,
+        space: Arc<Space>,
+        names: Arc<BigKeys>,
+        queue: mpsc::Receiver<Pending>,
+    ) -> Self {
+        let writer = Writer::new(names.writer(), cx.engines.clock.instant());
+        let (waiting, again, flying) = Default::default();
+        Self { cx, bodies, space, names, queue, waiting, again, writer, flying }
+    }
+
+    /// Runs until nobody can commit any more and all is answered.
+    pub(super) async fn run(mut self) {
+        let mut open = true;
+        while open || !self.flying.is_empty() || !self.again.is_empty() {
+            self.take_waiting();
+            self.start_puts().await;
+            let idle = self.waiting.is_empty() && self.again.is_empty();
+            tokio::select! {
+                biased;
+                Some(landed) = self.flying.next(), if !self.flying.is_empty() => {
+                    self.landed(landed);
+                }
+                first = self.queue.recv(), if open && idle => match first {
+                    Some(pending) => self.waiting.push_back(pending),
+                    None => open = false,
+                },
+                else => {}
+            }
+        }
+    }
+
+    /// Everything that waits now, up to one segment's records.
+    fn take_waiting(&mut self) {
+        while self.waiting.len() < SEGMENT_RECORDS_MAX {
+            let Ok(pending) = self.queue.try_recv() else { break };
+            self.waiting.push_back(pending);
+        }
+    }
+
+    async fn start_puts(&mut self) {
+        let width = self.cx.engines.objects.puts_in_flight().clamp(1, 8);
+        while self.flying.len() < width && !(self.waiting.is_empty() && self.again.is_empty()) {
+            if self.writer.is_old(&self.cx) && self.again.is_empty() {
+                self.next_writer();
+            }
+            // [K]: the writer's row is there before its first segment.
+            if let Err(error) = self.names.announce().await {
+                tracing::warn!(%error, "cannot put this writer's row");
+                self.refuse_waiting(&error);
+                return;
+            }
+            if self.names.writer() != self.writer.id() {
+                self.adopt(self.names.writer());
+            }
+            let Some(number) = self.writer.take_number() else { return };
+            let batch = match self.again.pop_front() {
+                Some(batch) => batch,
+                None => self.next_batch(),
+            };
+            self.put(number, batch);
+        }
+    }
+
+    /// The writer's row could not be put: what waits was certainly not stored.
+    fn refuse_waiting(&mut self, error: &engine::WriteError) {
+        let why = match error {
+            engine::WriteError::Full(_) => AcceptError::Full,
+            _ => AcceptError::Later,
+        };
+        let again = std::mem::take(&mut self.again).into_iter().flat_map(|batch| batch.messages);
+        for pending in again.chain(std::mem::take(&mut self.waiting)) {
+            answer(pending.reply, Err(why.clone()));
+        }
+    }
+
+    fn next_batch(&mut self) -> Batch {
+        let (mut messages, mut ids) = (Vec::new(), Vec::new());
+        let mut builder = Builder::new(self.cx.nonce());
+        while let Some(next) = self.waiting.pop_front_if(|next| builder.has_room(&next.record)) {
+            let id = self.writer.fresh_record();
+            builder.add(id, &next.record);
+            ids.push(id);
+            messages.push(next);
+        }
+        Batch { messages, ids, parts: builder.finish() }
+    }
+
+    fn put(&mut self, number: u64, batch: Batch) {
+        let key = names::ingest(self.writer.id(), number);
+        let cx = self.cx.clone();
+        self.flying.push(Box::pin(async move {
+            let fact = put_to_fact(&cx, &key, &batch.parts).await;
+            Landed { number, key, batch, fact }
+        }));
+    }
+
+    fn landed(&mut self, landed: Landed) {
+        let Landed { number, key, batch, fact } = landed;
+        // A batch of an earlier writer answers for that one's numbers, which nobody uses any more.
+        let current = batch.ids.first().is_none_or(|id| id.writer == self.writer.id());
+        match fact {
+            Fact::Stored => {
+                if current {
+                    self.writer.answered(number);
+                }
+                self.stored(key, batch);
+            }
+            Fact::Nowhere | Fact::NoRoom => {
+                if current {
+                    self.writer.give_back(number);
+                }
+                let why = if fact == Fact::NoRoom { AcceptError::Full } else { AcceptError::Later };
+                if fact == Fact::NoRoom {
+                    self.space.seen_full();
+                }
+                batch.messages.into_iter().for_each(|p| answer(p.reply, Err(why.clone())));
+            }
+            Fact::Closed if current => {
+                tracing::warn!(%key, "a sweeper closed this number; the segment takes the next");
+                self.writer.answered(number);
+                self.again.push_back(batch);
+            }
+            Fact::Closed | Fact::Ended | Fact::Foreign => {
+                if fact == Fact::Foreign {
+                    tracing::error!(%key, "another process writes under this writer's name");
+                }
+                if current {
+                    self.next_writer();
+                }
+                self.renamed(batch);
+            }
+        }
+    }
+
+    fn stored(&self, key: ObjectKey, batch: Batch) {
+        self.bodies.remember(&key, &batch.parts);
+        self.cx.engines.events.publish(Event::Object(key));
+        let at = self.cx.engines.index.now();
+        for (pending, id) in batch.messages.into_iter().zip(batch.ids) {
+            drop(pending.room);
+            // I1: the only place where a receipt is made of a segment, after it is known stored.
+            answer(pending.reply, Ok(Receipt::new(id, at)));
+        }
+    }
+
+    /// The messages of a batch get ids of the present writer [L, γ].
+    fn renamed(&mut self, batch: Batch) {
+        batch.messages.into_iter().rev().for_each(|pending| self.waiting.push_front(pending));
+    }
+
+    fn next_writer(&mut self) {
+        let id = self.names.renew();
+        self.adopt(id);
+    }
+
+    fn adopt(&mut self, id: mail::WriterId) {
+        tracing::info!(writer = %id, "a new writer begins");
+        self.writer = Writer::new(id, self.cx.engines.clock.instant());
+        for batch in std::mem::take(&mut self.again).into_iter().rev() {
+            self.renamed(batch);
+        }
+    }
+}
+
+/// Answers a session; one that has gone meanwhile was closed without a reply, which is what an
+/// unknown outcome asks for.
+fn answer(
+    reply: oneshot::Sender<Result<Receipt, AcceptError>>,
+    answer: Result<Receipt, AcceptError>,
+) {
+    if reply.send(answer).is_err() {
+        tracing::debug!("a session has gone before its message was answered");
+    }
+}
