@@ -63,7 +63,9 @@ pub(crate) fn parse(bytes: &[u8], whole: bool, style: Style) -> Result<Parsed, S
         what: "expected a tag, a space and a command",
     })?;
     let fail = |kind, what| Err(SyntaxError { tag: Some(tag.clone()), kind, what });
-    match body(&mut cursor, &tag) {
+    // Syntax comes first: BAD, where there is a reason for both.
+    let body = body(&mut cursor, &tag).and_then(|body| cursor.refused.map_or(Ok(body), Err));
+    match body {
         Ok(body) => Ok(Parsed::Command(Command { tag, body })),
         Err(Stop::Need) => Ok(Parsed::Incomplete),
         Err(Stop::Bad(what)) => fail(ErrorKind::Syntax, what),

@@ -14,6 +14,7 @@ use proto::imap::response::{
     Resource, Response, Style,
 };
 
+use crate::driver::{Cuts, Driver, config};
 use crate::printer;
 use crate::random::Random;
 use crate::round_trips::body;
@@ -53,6 +54,52 @@ fn commands_that_we_read_are_commands_to_others() {
         }
     }
     assert!(compared > 2_000, "{compared}");
+}
+
+/// Flags that no standard has (we refuse them) and numbers of more than 32 bits (RFC 9051 has
+/// them) are where we differ on purpose.
+fn is_disputed(text: &str) -> bool {
+    let long = |word: &str| word.len() > 10;
+    text.contains('$')
+        || (text.contains("STORE") && text.contains('\\'))
+        || text.split(|char: char| !char.is_ascii_digit()).any(long)
+}
+
+/// One edit away from a command, it is a command to both or to none.
+#[test]
+fn what_is_no_command_to_others_is_none_to_us() {
+    const HARD: &[u8] = b" ()\"\\}*%]:,.<>[0Aa+-~";
+    let mut random = Random(77);
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..10_000 {
+        let command = Command { tag: Tag::new("a1").unwrap(), body: body(&mut random, false) };
+        let mut text = printer::command(&command);
+        let at = 3 + random.below(text.len() - 3);
+        let hard = char::from(*random.pick(HARD));
+        if text.len() > 120 || !text.is_ascii() || text.contains(['\n', '{']) {
+            continue;
+        }
+        if random.chance(2) {
+            text.remove(at);
+        }
+        if random.chance(2) {
+            text.insert(at, hard);
+        }
+        text.push_str("\r\n");
+        if !is_known(&text) || is_disputed(&text) {
+            continue;
+        }
+        let theirs = matches!(CommandCodec::new().decode(text.as_bytes()), Ok((b"", _)));
+        let mut driver = Driver::selected(config(), Cuts::Whole, false);
+        driver.pending.extend_from_slice(text.as_bytes());
+        driver.run();
+        // A name that is no modified UTF-7 is good syntax.
+        let ours = driver.ask.is_some() || driver.sent.starts_with(b"a1 NO [CANNOT]");
+        assert_eq!(ours, theirs, "{text}");
+        good += usize::from(ours);
+        bad += usize::from(!ours);
+    }
+    assert!(good > 500 && bad > 500, "{good} {bad}");
 }
 
 fn text(random: &mut Random) -> Vec<u8> {

@@ -28,11 +28,13 @@ pub(super) struct Cursor<'a> {
     rest: &'a [u8],
     whole: bool,
     pub(super) style: Style,
+    /// Good syntax so far, but not to be taken: why.
+    pub(super) refused: Option<Stop>,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8], whole: bool, style: Style) -> Self {
-        Self { rest: bytes, whole, style }
+        Self { rest: bytes, whole, style, refused: None }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -230,8 +232,16 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn mailbox(&mut self) -> Result<MailboxName, Stop> {
-        let style = self.style;
-        MailboxName::decode(&self.astring()?, style).ok_or(Stop::Name)
+        let text = self.astring()?;
+        Ok(self.mailbox_of(&text))
+    }
+
+    /// The name in this text; an empty one, and the command refused, if it is none.
+    pub(super) fn mailbox_of(&mut self, text: &[u8]) -> MailboxName {
+        MailboxName::decode(text, self.style).unwrap_or_else(|| {
+            self.refused.get_or_insert(Stop::Name);
+            MailboxName(String::new())
+        })
     }
 
     /// What is left of a name's characters in LIST: atoms with wildcards (RFC 9051 `list-char`).

@@ -44,19 +44,22 @@ pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Body, Stop> {
 
 /// A reference: like a mailbox name, but may be empty.
 fn name(cursor: &mut Cursor<'_>) -> Result<String, Stop> {
-    let style = cursor.style;
-    bounded(decode_name(&cursor.astring()?, style))
+    let text = cursor.astring()?;
+    Ok(bounded(cursor, &text))
 }
 
 fn pattern(cursor: &mut Cursor<'_>) -> Result<String, Stop> {
-    let style = cursor.style;
-    bounded(decode_name(&cursor.pattern()?, style))
+    let text = cursor.pattern()?;
+    Ok(bounded(cursor, &text))
 }
 
-fn bounded(name: Option<String>) -> Result<String, Stop> {
+fn bounded(cursor: &mut Cursor<'_>, text: &[u8]) -> String {
     let good =
         |name: &String| name.len() <= MailboxName::BYTES_MAX && !name.chars().any(char::is_control);
-    name.filter(good).ok_or(Stop::Name)
+    decode_name(text, cursor.style).filter(good).unwrap_or_else(|| {
+        cursor.refused.get_or_insert(Stop::Name);
+        String::new()
+    })
 }
 
 fn patterns(cursor: &mut Cursor<'_>) -> Result<Vec<String>, Stop> {
@@ -135,11 +138,10 @@ pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Result<Vec<StatusItem>, S
 
 /// CREATE with `(USE (\Sent …))` (RFC 6154 §3).
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Body, Stop> {
-    let style = cursor.style;
     let name = cursor.astring()?;
     // RFC 9051 §6.3.4: a separator at the end only says that there will be names below it.
     let name = name.strip_suffix(b"/").unwrap_or(&name);
-    let mailbox = MailboxName::decode(name, style).ok_or(Stop::Name)?;
+    let mailbox = cursor.mailbox_of(name);
     let mut special_use = Vec::new();
     if cursor.eat(b' ') {
         cursor.expect(b'(', "expected ( and parameters")?;
@@ -149,9 +151,12 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Body, Stop> {
         cursor.space()?;
         cursor.expect(b'(', "expected ( and special uses")?;
         while !cursor.eat(b')') {
-            let which = special(cursor)?;
-            if !special_use.contains(&which) {
-                special_use.push(which);
+            match special(cursor)? {
+                Some(which) if special_use.contains(&which) => {}
+                Some(which) => special_use.push(which),
+                None => {
+                    cursor.refused.get_or_insert(Stop::Use);
+                }
             }
             if cursor.peek() != Some(b')') {
                 cursor.space()?;
@@ -162,11 +167,12 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Body, Stop> {
     Ok(Body::Create { mailbox, special_use })
 }
 
-fn special(cursor: &mut Cursor<'_>) -> Result<SpecialUse, Stop> {
+/// A special use; `None`: one that we do not have.
+fn special(cursor: &mut Cursor<'_>) -> Result<Option<SpecialUse>, Stop> {
     cursor.expect(b'\\', "expected a special use")?;
     let word = cursor.atom()?;
     let named = |(_, name): &&(SpecialUse, &str)| {
         name.strip_prefix('\\').is_some_and(|name| name.eq_ignore_ascii_case(&word))
     };
-    SpecialUse::EACH.iter().find(named).map(|(which, _)| *which).ok_or(Stop::Use)
+    Ok(SpecialUse::EACH.iter().find(named).map(|(which, _)| *which))
 }
