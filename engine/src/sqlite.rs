@@ -9,6 +9,9 @@
 //!
 //! A commit whose sync fails is `Unknown` and closes the engine until it is opened again: the
 //! kernel reports such a failure once, and the next sync would claim what is not there.
+//!
+//! Nothing else in the process may open the database's files: closing any descriptor of them
+//! gives up `SQLite`'s locks. Copies are made through `SQLite`.
 
 mod checkpoint;
 mod connection;
@@ -189,7 +192,15 @@ impl Drop for Sqlite {
         // The threads end when their queues do.
         self.writes.take();
         self.reads.take();
-        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+        // Not for ever: a stopped process may have the turn that the writer waits for. What it
+        // has not begun by then, nobody has been told of.
+        let mut left = 2_000;
+        while left > 0 && self.threads.iter().any(|thread| !thread.is_finished()) {
+            left -= 1;
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let ended = self.threads.drain(..).filter(JoinHandle::is_finished);
+        ended.for_each(|thread| drop(thread.join()));
     }
 }
 

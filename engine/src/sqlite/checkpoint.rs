@@ -73,6 +73,8 @@ fn run(
     let mut before = 0;
     while woken.recv().is_ok() && !health.poisoned() {
         match copy_back(connection) {
+            // Somebody else is at it.
+            Ok((0, _)) => {}
             Ok((_, pages)) => {
                 // The log and the database are synced, once each.
                 counters.fsyncs(2);

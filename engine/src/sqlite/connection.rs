@@ -1,7 +1,7 @@
 //! Connections to the database, its schema, and the queue of its writers.
 
 use std::fs::File;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +17,12 @@ pub(super) const PAGE_BYTES: u64 = 4_096;
 
 /// Size of a page in the log, with its header.
 pub(super) const FRAME_BYTES: u64 = PAGE_BYTES + 24;
+
+/// How long opening waits for a process that is writing; they write for milliseconds.
+const OPENING_MAX: Duration = Duration::from_secs(30);
+
+/// Time between two looks whether it still is.
+const STEP: Duration = Duration::from_millis(5);
 
 /// The version of the schema.
 const FORMAT: i64 = 1;
@@ -42,6 +48,38 @@ impl Turn {
         let mut options = File::options();
         options.write(true).create(true).truncate(false).mode(0o600);
         options.open(path).map(Self)
+    }
+
+    /// As [`Self::take`], but not for longer than this.
+    fn take_within(&self, patience: Duration) -> std::io::Result<()> {
+        for _ in 0..patience.as_millis() / STEP.as_millis() {
+            match flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(STEP),
+                Err(Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
+        let who = self.holder().map_or_else(|| "a process".into(), |pid| format!("process {pid}"));
+        Err(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("{who} is writing to the index and does not come to an end"),
+        ))
+    }
+
+    /// The process whose turn it is, as the system knows it.
+    fn holder(&self) -> Option<u32> {
+        let inode = format!(":{}", self.0.metadata().ok()?.ino());
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        locks.lines().find_map(|line| {
+            // "1: FLOCK  ADVISORY  WRITE 4711 fe:00:123456 0 EOF"; who waits has "->" before FLOCK.
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                [_, "FLOCK", _, "WRITE", pid, file, ..] if file.ends_with(&inode) => {
+                    pid.parse().ok()
+                }
+                _ => None,
+            }
+        })
     }
 
     /// Waits for this process's turn to write. A process that died gave its turn back.
@@ -89,7 +127,7 @@ pub(super) fn create(directory: &Path, path: &Path) -> Result<(Connection, Turn)
     let database =
         |cause: rusqlite::Error| OpenError::Database { path: path.into(), cause: cause.into() };
     let turn = Turn::open(directory).map_err(file)?;
-    turn.take().map_err(file)?;
+    turn.take_within(OPENING_MAX).map_err(file)?;
     let made = !path.exists();
     let connection = connect(path, 8_192).map_err(database)?;
     let version = connection
@@ -130,4 +168,21 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(u64, u64
         let pages = |n: i64| u64::try_from(n).unwrap_or(0);
         Ok((pages(row.get(1)?), pages(row.get(2)?)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_in_vain_is_told_for_whom() {
+        let kept = tempfile::tempdir().unwrap();
+        let (one, two) = (Turn::open(kept.path()).unwrap(), Turn::open(kept.path()).unwrap());
+        one.take().unwrap();
+        let refused = two.take_within(Duration::from_millis(20)).unwrap_err();
+        let own = format!("process {} is writing", std::process::id());
+        assert!(refused.to_string().starts_with(&own), "{refused}");
+        one.give_back();
+        two.take_within(Duration::from_millis(20)).unwrap();
+    }
 }

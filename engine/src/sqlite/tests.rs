@@ -97,6 +97,42 @@ async fn a_closed_engine_answers_nothing_any_more() {
     assert!(again.get(&key(2), Consistency::Strong).await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn a_commit_that_fails_is_unknown_and_closes_the_engine() {
+    let kept = tempfile::tempdir().unwrap();
+    let (mut index, _) = open(kept.path()).unwrap();
+    index.put_if(&key(1), row(1, vec![]), Expect::Absent).await.unwrap();
+
+    // A writer whose every commit fails, in the place of the real one.
+    let path = kept.path().join("rows.db");
+    let (mut connection, turn) = connection::create(kept.path(), &path).unwrap();
+    connection.commit_hook(Some(|| true)).unwrap();
+    let (writes, jobs) = mpsc::channel(8);
+    let counters = Arc::new(Counters::default());
+    let copier = checkpoint::start(&path, index.health.clone(), counters.clone()).unwrap();
+    let health = index.health.clone();
+    let writer =
+        Writer::new(connection, turn, jobs, copier, index.time, &health, &counters).unwrap();
+    index.threads.push(spawn("broken-writer", move || writer.run()).unwrap());
+    index.writes = Some(writes);
+
+    let op = |n| Op::Put { key: key(n), row: row(1, vec![]), expect: Expect::Absent };
+    let answers = index.batch(vec![op(2), op(3), op(1)]).await;
+    let unknown = |answer: &Result<(), WriteError>| matches!(answer, Err(WriteError::Unknown(_)));
+    // A conflict found in a transaction that may not have been is none.
+    assert!(answers.len() == 3 && answers.iter().all(unknown), "{answers:?}");
+    let after = index.put_if(&key(4), row(1, vec![]), Expect::Absent).await;
+    assert!(matches!(after, Err(WriteError::Unavailable(_))), "{after:?}");
+    let read = index.get(&key(1), Consistency::Strong).await;
+    assert!(matches!(read, Err(ReadError::Unavailable(_))));
+
+    drop(index);
+    let (again, _) = open(kept.path()).unwrap();
+    assert!(again.get(&key(1), Consistency::Strong).await.unwrap().is_some());
+    assert!(again.get(&key(4), Consistency::Strong).await.unwrap().is_none());
+    again.put_if(&key(4), row(1, vec![]), Expect::Absent).await.unwrap();
+}
+
 #[test]
 fn another_version_of_the_schema_is_refused() {
     let kept = tempfile::tempdir().unwrap();
