@@ -356,13 +356,14 @@ fn quota(root: &str, resources: &[Resource], style: Style, out: &mut Vec<u8>) {
 
 impl StatusItem {
     /// Every one with its name.
-    pub const EACH: [(Self, &'static str); 9] = [
+    pub const EACH: [(Self, &'static str); 10] = [
         (Self::Messages, "MESSAGES"),
         (Self::Recent, "RECENT"),
         (Self::UidNext, "UIDNEXT"),
         (Self::UidValidity, "UIDVALIDITY"),
         (Self::Unseen, "UNSEEN"),
         (Self::Deleted, "DELETED"),
+        (Self::DeletedStorage, "DELETED-STORAGE"),
         (Self::Size, "SIZE"),
         (Self::HighestModSeq, "HIGHESTMODSEQ"),
         (Self::AppendLimit, "APPENDLIMIT"),

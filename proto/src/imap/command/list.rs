@@ -57,6 +57,9 @@ pub enum StatusItem {
     Unseen,
     /// DELETED
     Deleted,
+    /// DELETED-STORAGE: what EXPUNGE would free, in units of 1,024 octets as the quota's STORAGE
+    /// (RFC 9208 §4.1.4; QUOTA=RES-STORAGE demands it)
+    DeletedStorage,
     /// SIZE (RFC 8438)
     Size,
     /// HIGHESTMODSEQ (RFC 7162)
