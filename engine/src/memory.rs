@@ -148,8 +148,21 @@ impl World {
         self.0.state().skew_ms += by_ms;
     }
 
+    /// A control for checkers: from now on the store lies, as one does that answers before it has
+    /// synced. What it answers from now on, until it is honest again, is gone at the next
+    /// [`World::power_cut`] (promise 1 of both traits broken on purpose).
+    pub fn lie(&self, lying: bool) {
+        self.0.state().lying = lying;
+    }
+
+    /// The power fails: what was answered by a lie is gone; an honest store loses nothing. What
+    /// is under way may still land: end the processes too.
+    pub fn power_cut(&self) {
+        self.0.state().undo_lies();
+    }
+
     /// Tells `line` every call with its outcome, one line each, in order. The same seed and the
-    /// same calls give the same lines.
+    /// same calls give the same lines. `line` must not use the world.
     pub fn trace(&self, line: impl FnMut(&str) + Send + 'static) {
         self.0.state().trace = Some(Box::new(line));
     }

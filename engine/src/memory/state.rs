@@ -36,11 +36,20 @@ pub(crate) struct State {
     pub(super) script: VecDeque<Ending>,
     pub(super) cut: BTreeSet<String>,
     pub(super) skew_ms: i64,
+    /// Answers are given before the write is safe: it is kept how to undo it.
+    pub(super) lying: bool,
+    lies: Vec<Lie>,
     pub(super) trace: Option<Trace>,
     pub(super) calls: u64,
     seed: u64,
     admitted: u64,
     pub(super) listeners: Vec<(String, Weak<broadcast::Sender<Told>>)>,
+}
+
+/// What a power cut brings back.
+enum Lie {
+    Object(ObjectKey, Option<Bytes>),
+    Row(Key, Option<Row>),
 }
 
 /// The store is full.
@@ -65,6 +74,8 @@ impl State {
             script: VecDeque::new(),
             cut: BTreeSet::new(),
             skew_ms: 0,
+            lying: false,
+            lies: Vec::new(),
             trace: None,
             calls: 0,
             seed,
@@ -115,15 +126,36 @@ impl State {
                 return Err(WriteError::Full(NoRoom { wanted, free }.into()));
             }
         }
-        self.object_bytes += wanted;
-        self.objects.insert(key.clone(), bytes.clone());
+        self.replace_object(key, Some(bytes.clone()));
         Ok(Put::Stored)
     }
 
     pub(super) fn delete_object(&mut self, key: &ObjectKey) {
-        if let Some(bytes) = self.objects.remove(key) {
-            self.object_bytes -= bytes.len() as u64;
+        self.replace_object(key, None);
+    }
+
+    fn replace_object(&mut self, key: &ObjectKey, bytes: Option<Bytes>) {
+        self.object_bytes += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let old = match bytes {
+            Some(bytes) => self.objects.insert(key.clone(), bytes),
+            None => self.objects.remove(key),
+        };
+        self.object_bytes -= old.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if self.lying {
+            self.lies.push(Lie::Object(key.clone(), old));
         }
+    }
+
+    /// Takes back, the last first, all that was done while lying.
+    pub(super) fn undo_lies(&mut self) {
+        let lying = std::mem::take(&mut self.lying);
+        while let Some(lie) = self.lies.pop() {
+            match lie {
+                Lie::Object(key, old) => self.replace_object(&key, old),
+                Lie::Row(key, old) => self.replace(&key, old),
+            }
+        }
+        self.lying = lying;
     }
 
     /// One operation on a row, now.
@@ -157,6 +189,9 @@ impl State {
             if !kept {
                 self.expiring.remove(&(expiry, key.clone()));
             }
+        }
+        if self.lying {
+            self.lies.push(Lie::Row(key.clone(), old.clone()));
         }
         self.before.insert(key.clone(), old);
     }

@@ -141,3 +141,24 @@ async fn a_full_store_says_so_and_the_ballast_makes_room() {
     engines.objects.delete(&key("a")).await.unwrap();
     assert_eq!(engines.objects.space().await.unwrap().unwrap().free, 12);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lying_store_loses_in_a_power_cut_what_an_honest_one_keeps() {
+    let world = World::new(Options { capacity_bytes: Some(100), ..Options::default() });
+    let engines = world.process("one");
+    let put = async |name: &str| engines.objects.put(&key(name), &[Bytes::from("x")]).await;
+    let (kept, lost) = (Key::new("p", "kept"), Key::new("p", "lost"));
+    put("kept").await.unwrap();
+    engines.index.put_if(&kept, row(1), Expect::Absent).await.unwrap();
+    world.power_cut();
+    assert_eq!((world.object_keys().len(), world.rows().len()), (1, 1));
+    world.lie(true);
+    put("lost").await.unwrap();
+    engines.objects.delete(&key("kept")).await.unwrap();
+    engines.index.put_if(&lost, row(1), Expect::Absent).await.unwrap();
+    engines.index.put_if(&kept, row(2), Expect::Any).await.unwrap();
+    world.power_cut();
+    assert_eq!(world.object_keys(), [key("kept")]);
+    assert_eq!(world.rows(), [(kept, row(1))]);
+    assert_eq!(engines.objects.space().await.unwrap().unwrap().free, 99);
+}
