@@ -377,6 +377,7 @@ impl Server {
                 }
             }
         }
+        // I8: no literal is accepted that could take the command over its bound.
         let (total, each) = if self.is_logged_in() {
             (COMMAND_BYTES_MAX, LITERAL_BYTES_MAX)
         } else {

@@ -153,6 +153,35 @@ fn mutated_sessions_end_well() {
     }
 }
 
+/// I9: whatever a stranger says, the edge is asked about passwords only.
+#[test]
+fn strangers_are_asked_for_passwords_only() {
+    let mut random = Random(9);
+    for session in clients().iter().filter(|session| session.len() < 20_000) {
+        for _ in 0..20 {
+            let mut bytes = session.clone();
+            mutate(&mut random, &mut bytes);
+            let mut driver = Driver::new(config(), "::1", Cuts::Whole);
+            driver.pending = bytes;
+            driver.run();
+            while let Some(ask) = driver.ask.take() {
+                let answer = match &ask {
+                    Ask::Verifiers { user } => {
+                        Answer::Verifiers(Verifiers::fake(b"secret", user, 4_096), Nonce([3; 18]))
+                    }
+                    Ask::Password { .. } | Ask::Refused { .. } => {
+                        Answer::No(Some(Code::AuthenticationFailed), "wrong".into())
+                    }
+                    other => panic!("{other:?} of a stranger"),
+                };
+                driver.answer(answer);
+                driver.run();
+            }
+            assert!(driver.taken.is_empty());
+        }
+    }
+}
+
 /// The most expensive commands of the largest size, one after the other: each in linear time.
 #[test]
 fn large_commands_are_read_in_linear_time() {

@@ -48,6 +48,7 @@ impl Server {
             Body::StartTls | Body::Login { .. } | Body::Authenticate { .. } => {
                 self.is_logged_in().then_some("already logged in")
             }
+            // I9: a stranger reads nothing and learns of no mailbox.
             _ if !self.is_logged_in() => Some("log in first"),
             Body::Check
             | Body::Close

@@ -61,7 +61,7 @@ fn a_connection_that_waits_holds_no_buffer() {
     assert_eq!(held(&server), 0);
 }
 
-/// B1: a stranger holds at most 64 KiB, whatever is sent.
+/// I8, B1: a stranger holds at most 64 KiB, whatever is sent.
 #[test]
 fn a_stranger_holds_little() {
     let literals = "x LOGIN {4096+}\r\n".to_owned() + &"a".repeat(4_096) + " {4096+}\r\n";
