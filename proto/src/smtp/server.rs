@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
+use mail::trace::With;
 use mail::{Envelope, Instant, Recipient};
 
 use super::input::{Input, Line};
@@ -52,20 +53,14 @@ impl Session {
         self.authenticated
     }
 
-    /// The protocol's name for "with" in Received (RFC 3848, RFC 6531 §4.3).
+    /// How it is spoken, for "with" in Received.
     #[must_use]
-    pub fn protocol(&self, smtputf8: bool) -> &'static str {
-        let extended = self.hello.as_ref().is_some_and(|(_, extended)| *extended);
-        match (smtputf8, extended, self.tls.is_some(), self.authenticated) {
-            (true, _, false, false) => "UTF8SMTP",
-            (true, _, true, false) => "UTF8SMTPS",
-            (true, _, false, true) => "UTF8SMTPA",
-            (true, _, true, true) => "UTF8SMTPSA",
-            (false, false, false, false) => "SMTP",
-            (false, _, true, false) => "ESMTPS",
-            (false, _, false, true) => "ESMTPA",
-            (false, _, true, true) => "ESMTPSA",
-            (false, true, false, false) => "ESMTP",
+    pub fn with(&self, smtputf8: bool) -> With {
+        With {
+            extended: self.hello.as_ref().is_some_and(|(_, extended)| *extended),
+            utf8: smtputf8,
+            tls: self.tls.is_some(),
+            auth: self.authenticated,
         }
     }
 }
