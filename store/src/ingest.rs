@@ -133,11 +133,11 @@ impl Ingest {
     /// Starts to take a message. Nothing is written yet.
     /// # Errors
     /// [`AcceptError::Full`] while the medium has too little room.
-    pub async fn begin(&self) -> Result<Incoming<'_>, AcceptError> {
+    pub async fn begin(self: &Arc<Self>) -> Result<Incoming, AcceptError> {
         if self.space.is_full().await {
             return Err(AcceptError::Full);
         }
-        Ok(Incoming::new(self))
+        Ok(Incoming::new(self.clone()))
     }
 
     /// Messages accepted by this process.

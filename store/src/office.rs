@@ -26,7 +26,7 @@ struct Parts {
     cx: Arc<Context>,
     accounts: Accounts,
     bodies: Arc<Bodies>,
-    ingest: Ingest,
+    ingest: Arc<Ingest>,
     claims: Claims,
     writers: Writers,
     items: Items,
@@ -49,7 +49,7 @@ impl Store {
         let bodies = Arc::new(Bodies::new(cx.clone()));
         let spools = Arc::new(Spools::new(&cx));
         Self(Arc::new(Parts {
-            ingest: Ingest::new(&cx, &bodies, &space, &spools),
+            ingest: Arc::new(Ingest::new(&cx, &bodies, &space, &spools)),
             accounts: Accounts::new(cx.clone(), bodies.clone(), spools),
             bodies,
             claims: Claims::new(cx.clone()),
@@ -75,7 +75,7 @@ impl Store {
 
     /// Where mail comes in.
     #[must_use]
-    pub fn ingest(&self) -> &Ingest {
+    pub fn ingest(&self) -> &Arc<Ingest> {
         &self.0.ingest
     }
 

@@ -25,20 +25,20 @@ const SPOOL_STEP: usize = 64 * 1024;
 const RECIPIENTS_MAX: usize = 450;
 
 /// Takes the content of one message; dropped, it leaves nothing that anybody reads.
-pub struct Incoming<'a> {
-    ingest: &'a Ingest,
+pub struct Incoming {
+    ingest: Arc<Ingest>,
     spool: Spool,
 }
 
-impl std::fmt::Debug for Incoming<'_> {
+impl std::fmt::Debug for Incoming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Incoming").field("received", &self.received()).finish_non_exhaustive()
     }
 }
 
-impl<'a> Incoming<'a> {
-    pub(super) fn new(ingest: &'a Ingest) -> Self {
-        Self { ingest, spool: Spool::new(&ingest.spools) }
+impl Incoming {
+    pub(super) fn new(ingest: Arc<Ingest>) -> Self {
+        Self { spool: Spool::new(&ingest.spools), ingest }
     }
 
     /// Takes the next bytes of the message.
@@ -63,7 +63,7 @@ impl<'a> Incoming<'a> {
     /// The content is complete.
     /// # Errors
     /// [`AcceptError`]; certainly not stored as a message.
-    pub async fn end(self) -> Result<Taken<'a>, AcceptError> {
+    pub async fn end(self) -> Result<Taken, AcceptError> {
         Ok(Taken { ingest: self.ingest, spooled: self.spool.end().await? })
     }
 
@@ -76,18 +76,18 @@ impl<'a> Incoming<'a> {
 }
 
 /// A message that was taken whole and is not accepted yet.
-pub struct Taken<'a> {
-    ingest: &'a Ingest,
+pub struct Taken {
+    ingest: Arc<Ingest>,
     spooled: Spooled,
 }
 
-impl std::fmt::Debug for Taken<'_> {
+impl std::fmt::Debug for Taken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Taken").field("scanned", self.scanned()).finish_non_exhaustive()
     }
 }
 
-impl Taken<'_> {
+impl Taken {
     /// What the scanner found.
     #[must_use]
     pub const fn scanned(&self) -> &Scanned {
