@@ -1,0 +1,84 @@
+//! Which addresses mail is taken for, and which an account may send as.
+
+use mail::{Address, Recipient};
+use proto::smtp::{Reply, Role};
+use store::directory::{Entry, Expanded, Resolution};
+
+use crate::replies;
+use crate::session::Caller;
+
+impl Caller {
+    /// RCPT TO: is there somebody of ours who gets it, with room for it?
+    pub(crate) async fn recipient(&self, recipient: &Recipient) -> Result<(), Reply> {
+        let answer = self.deliverable(recipient.path.address()).await;
+        let result = match &answer {
+            Ok(()) => "accepted",
+            Err(reply) if reply.is_permanent() => "refused",
+            Err(_) => "later",
+        };
+        metrics::counter!("postroad_smtp_recipients_total", "result" => result).increment(1);
+        answer
+    }
+
+    async fn deliverable(&self, address: &Address) -> Result<(), Reply> {
+        let directory = self.shared.store.directory();
+        let resolution = directory.resolve(address).await;
+        match resolution.map_err(|error| replies::no_directory(&error))? {
+            Resolution::Account(entry) => self.has_room(&entry).await,
+            Resolution::NoSuchUser => Err(replies::no_such_user()),
+            // C3, I9: a stranger's mail goes to our own only.
+            Resolution::NotOurDomain if self.role() == Role::Mx => Err(replies::no_relay()),
+            Resolution::NotOurDomain => Err(replies::not_outside()),
+            Resolution::Alias(_) | Resolution::Group(_) => {
+                let expanded = directory.expand(address).await;
+                self.expanded(&expanded.map_err(|error| replies::no_directory(&error))?).await
+            }
+        }
+    }
+
+    /// An alias or a group takes mail if somebody of ours gets it. One that leads to one account
+    /// is full when that is; where there are several, the others shall not wait for it.
+    async fn expanded(&self, expanded: &Expanded) -> Result<(), Reply> {
+        let Expanded { accounts, elsewhere, .. } = expanded;
+        let mut ours = accounts.iter();
+        match (ours.next(), ours.next(), elsewhere.is_empty()) {
+            (None, None, true) => Err(replies::no_such_user()),
+            (Some(only), None, true) => {
+                let found = self.shared.store.directory().account(only.id).await;
+                match found.map_err(|error| replies::no_directory(&error))? {
+                    Some(entry) => self.has_room(&entry).await,
+                    None => Err(replies::no_such_user()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// 452 for a full account, so that the sender keeps the message. Not exact: what is accepted is
+    /// delivered though quota filled meanwhile [R]. One strong read, where there is a quota.
+    async fn has_room(&self, entry: &Entry) -> Result<(), Reply> {
+        let bytes_max = entry.row.quota_bytes.or(self.shared.options.quota_bytes);
+        let messages_max = entry.row.quota_messages;
+        let here = entry.row.home == self.shared.store.options().region;
+        if !here || (bytes_max.is_none() && messages_max.is_none()) {
+            return Ok(());
+        }
+        let log = self.shared.store.account(entry.account()).await;
+        let log = log.map_err(|error| replies::no_account(&error))?;
+        log.fresh().await.map_err(|error| replies::no_account(&error))?;
+        let totals = log.view(|state| state.totals());
+        let bytes = totals.bytes.saturating_add(self.declared.max(1));
+        let full = bytes_max.is_some_and(|max| bytes > max)
+            || messages_max.is_some_and(|max| totals.messages >= max);
+        if full { Err(replies::mailbox_full()) } else { Ok(()) }
+    }
+
+    /// MAIL FROM of a submission.
+    pub(crate) async fn own_address(&self, account: &Entry, sender: &Address) -> Result<(), Reply> {
+        let allowed = self.shared.store.directory().may_send_as(account, sender).await;
+        match allowed.map_err(|error| replies::no_directory(&error))? {
+            true => Ok(()),
+            false => Err(replies::not_your_sender()),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A message on its way into the store.
+
+use bytes::Bytes;
+use mail::Envelope;
+use mail::header::addresses;
+use mail::summary::FieldName;
+use mail::trace::RECEIVED_MAX;
+use net::Gone;
+use proto::smtp::{Reply, Role, Session as Client};
+use store::{Accept, AcceptError, Incoming, Receipt, Store};
+
+use crate::replies;
+use crate::session::Caller;
+use crate::trace::Trace;
+
+/// Addresses of From that are looked up; nobody has more.
+const FROM_ADDRESSES_MAX: usize = 20;
+
+/// A refusal, or nothing that may be said.
+pub(crate) type Refusal = Result<Reply, Gone>;
+
+/// Envelope and content so far.
+pub(crate) struct Message {
+    envelope: Envelope,
+    /// The first thing that went wrong; the rest of the content is thrown away.
+    content: Result<Incoming, AcceptError>,
+}
+
+impl Message {
+    /// Nothing is written yet (I12).
+    pub(crate) async fn begin(store: &Store, envelope: Envelope) -> Result<Self, Refusal> {
+        match store.ingest().begin().await {
+            Ok(incoming) => Ok(Self { envelope, content: Ok(incoming) }),
+            Err(error) => Err(replies::not_stored(&error)),
+        }
+    }
+
+    /// What is wrong is told at the end: that is when a client listens.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        if let Ok(incoming) = &mut self.content
+            && let Err(error) = incoming.write(bytes).await
+        {
+            self.content = Err(error);
+        }
+    }
+
+    /// All content has come: checks it, and has it stored.
+    pub(crate) async fn commit(self, caller: &Caller, client: &Client) -> Result<Receipt, Refusal> {
+        let outcome = self.store(caller, client).await;
+        let result = match &outcome {
+            Ok(_) => "stored",
+            Err(Ok(reply)) if reply.is_permanent() => "refused",
+            Err(Ok(_)) => "later",
+            Err(Err(Gone)) => "unknown",
+        };
+        let role = match caller.role() {
+            Role::Mx => "mx",
+            Role::Submission => "submission",
+        };
+        if let Err(Ok(reply)) = &outcome {
+            tracing::info!(peer = %caller.peer, code = reply.code(), "message not taken");
+        }
+        metrics::counter!("postroad_smtp_messages_total", "role" => role, "result" => result)
+            .increment(1);
+        outcome
+    }
+
+    async fn store(self, caller: &Caller, client: &Client) -> Result<Receipt, Refusal> {
+        let not_stored = |error: AcceptError| replies::not_stored(&error);
+        let taken = self.content.map_err(not_stored)?.end().await.map_err(not_stored)?;
+        let scanned = taken.scanned();
+        if scanned.header_too_large {
+            return Err(Ok(replies::header_too_large()));
+        }
+        if scanned.counts.received as usize > RECEIVED_MAX {
+            tracing::warn!(peer = %caller.peer, "a message goes in circles");
+            return Err(Ok(replies::loops()));
+        }
+        let size = scanned.summary.size;
+        if caller.role() == Role::Submission {
+            own_from(caller, &scanned.summary).await.map_err(Ok)?;
+        }
+        let engines = caller.shared.store.engines();
+        let id = format!("{:016x}", u64::from_be_bytes(engines.random.bytes()));
+        let trace = Trace {
+            host: &caller.shared.options.core.host,
+            peer: caller.peer.address,
+            client,
+            id: &id,
+            at: engines.index.now(),
+        };
+        let prefix = trace.prefix(&self.envelope);
+        let prefix = prefix.map_err(|_| Ok(replies::out_of_step()))?.into_bytes();
+        let recipients = self.envelope.recipients.len();
+        let accept =
+            Accept { envelope: self.envelope, prefix: Bytes::from(prefix), verdicts: Bytes::new() };
+        let receipt = taken.commit(accept).await.map_err(not_stored)?;
+        let account = caller.account.as_ref().map(|entry| entry.id.to_string());
+        tracing::info!(
+            record = %receipt.record(), recipients, size, peer = %caller.peer, account, id,
+            "message stored"
+        );
+        metrics::counter!("postroad_smtp_stored_bytes_total").increment(size);
+        Ok(receipt)
+    }
+}
+
+/// C3: what people see as the sender of a submission is an address of the account's too. A message
+/// without From is taken as it is.
+async fn own_from(caller: &Caller, summary: &mail::Summary) -> Result<(), Reply> {
+    let Some(account) = &caller.account else { return Err(replies::not_your_from()) };
+    let from = summary.fields.iter().filter(|field| field.name == FieldName::From);
+    let items: Vec<_> = from.flat_map(|field| addresses(field.value())).collect();
+    if items.len() > FROM_ADDRESSES_MAX {
+        return Err(replies::not_your_from());
+    }
+    for item in items {
+        let (Some(local), Some(host)) = (&item.mailbox, &item.host) else { continue };
+        let text = (std::str::from_utf8(local).ok(), std::str::from_utf8(host).ok());
+        let (Some(local), Some(host)) = text else { return Err(replies::not_your_from()) };
+        let domain = mail::Domain::parse(host).map_err(|_| replies::not_your_from())?;
+        let address = mail::Address::new(local, domain).map_err(|_| replies::not_your_from())?;
+        match caller.own_address(account, &address).await {
+            Err(reply) if reply.is_permanent() => return Err(replies::not_your_from()),
+            other => other?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! What is configured of SMTP.
+
+use std::sync::Arc;
+
+use proto::sasl;
+use proto::smtp::Config;
+
+/// Options of one listener.
+#[derive(Clone)]
+pub struct Options {
+    /// What the protocol core needs: name, role, mechanisms, limits, times.
+    pub core: Arc<Config>,
+    /// Secret of which the verifiers of unknown users are made (C1); the same at all edges of a
+    /// domain.
+    pub secret: Vec<u8>,
+    /// Iterations of the verifiers of unknown users: those of new accounts.
+    pub iterations: u32,
+    /// Bytes an account may hold where its row says nothing; `None`: no limit.
+    pub quota_bytes: Option<u64>,
+}
+
+impl Options {
+    /// No quota, usual iterations.
+    #[must_use]
+    pub const fn new(core: Arc<Config>, secret: Vec<u8>) -> Self {
+        Self { core, secret, iterations: sasl::ITERATIONS, quota_bytes: None }
+    }
+}
+
+/// Never shows the secret.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("core", &self.core).finish_non_exhaustive()
+    }
+}

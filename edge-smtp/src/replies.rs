@@ -1,0 +1,90 @@
+//! The one table from what can go wrong to what the client is told.
+
+use net::Gone;
+use proto::smtp::Reply;
+use store::directory::DirectoryError;
+use store::{AcceptError, LogError};
+
+fn reply(code: u16, enhanced: (u16, u16), text: &'static str) -> Reply {
+    Reply::new(code, enhanced, text)
+}
+
+/// What the store says of a message. `Err`: nobody knows whether it was stored, so nobody is told
+/// anything, and the sender tries again [N].
+pub(crate) fn not_stored(error: &AcceptError) -> Result<Reply, Gone> {
+    Ok(match error {
+        AcceptError::Unknown => return Err(Gone),
+        AcceptError::Later => reply(451, (3, 2), "Cannot take mail now, try again later"),
+        AcceptError::Full => no_room(),
+        AcceptError::TooLarge { .. } => reply(552, (3, 4), "Message too large"),
+        AcceptError::Malformed(_) => reply(554, (6, 0), "This message cannot be stored"),
+    })
+}
+
+/// The medium is full [α].
+pub(crate) fn no_room() -> Reply {
+    reply(452, (3, 1), "No room for mail now, try again later")
+}
+
+/// The directory did not answer.
+pub(crate) fn no_directory(error: &DirectoryError) -> Reply {
+    tracing::warn!(%error, "the directory gave no answer");
+    reply(451, (3, 0), "Cannot look this up now, try again later")
+}
+
+/// An account's log did not answer when its quota was asked for.
+pub(crate) fn no_account(error: &LogError) -> Reply {
+    tracing::warn!(%error, "an account's log gave no answer");
+    reply(451, (3, 0), "Cannot look at this mailbox now, try again later")
+}
+
+/// RFC 4954 §6: the directory did not answer a login.
+pub(crate) fn no_login(error: &DirectoryError) -> Reply {
+    tracing::warn!(%error, "login not possible");
+    reply(454, (7, 0), "Temporary authentication failure")
+}
+
+/// C1: the one answer to a wrong password, an unknown user, and whoever may not log in.
+pub(crate) fn wrong_password() -> Reply {
+    reply(535, (7, 8), "Wrong user name or password")
+}
+
+pub(crate) fn no_such_user() -> Reply {
+    reply(550, (1, 1), "No such user here")
+}
+
+/// C3
+pub(crate) fn no_relay() -> Reply {
+    reply(550, (7, 1), "We do not relay, and this domain is not ours")
+}
+
+/// Submission to another domain.
+pub(crate) fn not_outside() -> Reply {
+    reply(550, (7, 1), "Mail to other domains is not sent from here yet")
+}
+
+pub(crate) fn mailbox_full() -> Reply {
+    reply(452, (2, 2), "This mailbox is full, try again later")
+}
+
+pub(crate) fn not_your_sender() -> Reply {
+    reply(553, (7, 1), "This sender address is not yours")
+}
+
+pub(crate) fn not_your_from() -> Reply {
+    reply(550, (7, 1), "The address in From is not yours")
+}
+
+/// RFC 5321 §6.3
+pub(crate) fn loops() -> Reply {
+    reply(554, (4, 6), "Too many hops, this message goes in circles")
+}
+
+pub(crate) fn header_too_large() -> Reply {
+    reply(552, (3, 4), "The message's header is too large")
+}
+
+/// A session that lost its place; nothing was stored.
+pub(crate) fn out_of_step() -> Reply {
+    reply(451, (3, 0), "Internal error, try again")
+}

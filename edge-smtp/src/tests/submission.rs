@@ -1,0 +1,146 @@
+//! Submission: AUTH, whose addresses are whose, and where mail may go.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::smtp::Role;
+
+use super::office::{Client, Office, message};
+
+fn plain(user: &str, password: &str) -> String {
+    format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}")))
+}
+
+async fn ana(office: &Office) -> Client {
+    let mut client = office.connect("127.0.0.1").await;
+    client.say("EHLO laptop.test").await.expect(250);
+    client.say(&plain("Ana@Example.test", "pencil")).await.expect(235);
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_needs_a_login_and_a_sender_of_ones_own() {
+    let office = Office::start(Role::Submission).await;
+    let mut client = office.connect("127.0.0.1").await;
+    client.say("EHLO laptop.test").await.expect(250);
+    let reply = client.say("MAIL FROM:<ana@example.test>").await;
+    assert!(reply.text.starts_with("530 5.7.0 "), "{}", reply.text);
+    let mut client = ana(&office).await;
+    for (sender, expected) in [
+        ("<ana@example.test>", "250 2.1.0 "),
+        ("<ANA+shop@example.test>", "250 2.1.0 "),
+        // An alias that names only her, and one that does not.
+        ("<sales@example.test>", "250 2.1.0 "),
+        ("<both@example.test>", "553 5.7.1 "),
+        ("<bob@example.test>", "553 5.7.1 "),
+        ("<nobody@example.test>", "553 5.7.1 "),
+        ("<ana@elsewhere.test>", "553 5.7.1 "),
+        ("<>", "250 2.1.0 "),
+    ] {
+        let reply = client.say(&format!("MAIL FROM:{sender}")).await;
+        assert!(reply.text.starts_with(expected), "{sender}: {}", reply.text);
+        client.say("RSET").await.expect(250);
+    }
+    client.say("MAIL FROM:<ana@example.test>").await.expect(250);
+    for (recipient, expected) in [
+        ("bob@example.test", "250 2.1.5 "),
+        ("nobody@example.test", "550 5.1.1 "),
+        ("someone@elsewhere.test", "550 5.7.1 "),
+    ] {
+        let reply = client.say(&format!("RCPT TO:<{recipient}>")).await;
+        assert!(reply.text.starts_with(expected), "{recipient}: {}", reply.text);
+    }
+}
+
+// C3: what people see in From is checked too.
+#[tokio::test(start_paused = true)]
+async fn from_is_ones_own_too() {
+    let office = Office::start(Role::Submission).await;
+    for (from, expected) in [
+        ("Ana <ana@example.test>", "250 2.0.0 "),
+        ("\"Sales\" <sales@example.test>", "250 2.0.0 "),
+        ("Bob <bob@example.test>", "550 5.7.1 "),
+        ("ana@example.test, bob@example.test", "550 5.7.1 "),
+        ("ana@example.test\r\nFrom: bob@example.test", "550 5.7.1 "),
+        ("Boss <boss@elsewhere.test>", "550 5.7.1 "),
+    ] {
+        let mut client = ana(&office).await;
+        let text = format!("From: {from}\r\n{}", message("x"));
+        let reply = client.send("<ana@example.test>", &["bob@example.test"], &text).await;
+        assert!(reply.text.starts_with(expected), "{from}: {}", reply.text);
+    }
+    let stored = office.stored().await;
+    assert_eq!(stored.len(), 2);
+    let unfolded = stored[0].prefix.replace("\r\n\t", " ");
+    assert!(unfolded.contains(" with ESMTPA id "), "{unfolded}");
+}
+
+// C1: known and unknown users, disabled accounts and refused clients are told the same.
+#[tokio::test(start_paused = true)]
+async fn wrong_is_wrong_whoever_it_is() {
+    let office = Office::start(Role::Submission).await;
+    let mut replies = vec![];
+    for user in ["ana@example.test", "nobody@example.test", "off@example.test", "no address"] {
+        let mut client = office.connect("127.0.0.1").await;
+        client.say("EHLO x").await.expect(250);
+        replies.push(client.say(&plain(user, "wrong")).await.text);
+    }
+    let mut client = office.connect("127.0.0.1").await;
+    client.say("EHLO x").await.expect(250);
+    // The right password of an account that may not log in; acting as somebody else.
+    replies.push(client.say(&plain("off@example.test", "pencil")).await.text);
+    let as_bob = STANDARD.encode("bob@example.test\0ana@example.test\0pencil");
+    replies.push(client.say(&format!("AUTH PLAIN {as_bob}")).await.text);
+    assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
+    assert_eq!(replies[0], "535 5.7.8 Wrong user name or password\r\n");
+    let as_herself = STANDARD.encode("ANA@example.test\0ana@example.test\0pencil");
+    client.say(&format!("AUTH PLAIN {as_herself}")).await.expect(235);
+}
+
+// C1: guessing gets slow, then the address is refused; a right password does not help it then.
+#[tokio::test(start_paused = true)]
+async fn guessing_gets_slow_and_is_then_refused() {
+    let office = Office::start(Role::Submission).await;
+    let began = tokio::time::Instant::now();
+    for _ in 0..60 {
+        let mut client = office.connect("127.0.0.1").await;
+        client.say("EHLO x").await.expect(250);
+        client.say(&plain("ana@example.test", "guess")).await.expect(535);
+    }
+    assert!(began.elapsed().as_secs() > 60, "{:?}", began.elapsed());
+    let mut client = office.connect("127.0.0.1").await;
+    client.say("EHLO x").await.expect(250);
+    client.say(&plain("ana@example.test", "pencil")).await.expect(535);
+}
+
+#[tokio::test(start_paused = true)]
+async fn auth_is_offered_on_loopback_or_under_tls_only() {
+    let office = Office::start(Role::Submission).await;
+    let mut far = office.connect("203.0.113.9").await;
+    let said = far.say("EHLO x").await;
+    assert!(!said.text.contains("AUTH"), "{}", said.text);
+    let reply = far.say(&plain("ana@example.test", "pencil")).await;
+    assert!(reply.text.starts_with("538 5.7.11 "), "{}", reply.text);
+    let mut near = office.connect("::1").await;
+    let said = near.say("EHLO x").await;
+    assert!(said.text.contains("250 AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n"), "{}", said.text);
+}
+
+// The whole of SCRAM is tested where it lives; here, that the directory's verifiers reach it.
+#[tokio::test(start_paused = true)]
+async fn scram_shows_known_and_unknown_users_a_salt() {
+    let office = Office::start(Role::Submission).await;
+    let mut salts = vec![];
+    for user in ["ana@example.test", "nobody@example.test", "nobody@example.test"] {
+        let mut client = office.connect("127.0.0.1").await;
+        client.say("EHLO x").await.expect(250);
+        let first = STANDARD.encode(format!("n,,n={user},r=abc"));
+        let reply = client.say(&format!("AUTH SCRAM-SHA-256 {first}")).await;
+        let challenge = reply.text.strip_prefix("334 ").expect("a challenge").trim();
+        let challenge = String::from_utf8(STANDARD.decode(challenge).unwrap()).unwrap();
+        assert!(challenge.starts_with("r=abc") && challenge.ends_with(",i=4096"), "{challenge}");
+        salts.push(challenge.split(',').nth(1).unwrap().to_owned());
+        client.say("biws").await.expect(501);
+    }
+    assert_eq!(salts[0], format!("s={}", STANDARD.encode([7; 16])));
+    assert!(salts[1] != salts[0] && salts[1] == salts[2]);
+}
