@@ -21,6 +21,13 @@ pub const DOMAIN_BYTES_MAX: usize = 255;
 /// Longest path in octets, without `<>` (RFC 5321 §4.5.3.1.3).
 pub const PATH_BYTES_MAX: usize = 254;
 
+/// Longest canonical local part: NFC and lower case may make one of 64 octets three times longer.
+const CANONICAL_LOCAL_BYTES_MAX: usize = 4 * LOCAL_BYTES_MAX;
+
+/// Longest text of an address that is read: a canonical local part, each byte escaped, and a
+/// domain in U-labels.
+const TEXT_BYTES_MAX: usize = 2 * CANONICAL_LOCAL_BYTES_MAX + 4 * DOMAIN_BYTES_MAX + 3;
+
 /// Text that is no address or domain. Refuse it: 501 5.1.3 (recipient) or 5.1.7 (sender).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressSyntax {
@@ -151,10 +158,19 @@ impl Address {
     /// # Errors
     /// [`AddressSyntax`] says which part is wrong.
     pub fn parse(text: &str) -> Result<Self, AddressSyntax> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(AddressSyntax::TooLong);
+        }
         if let Some(domain) = text.strip_prefix('@') {
             return Ok(Self::catch_all(&Domain::parse(domain)?));
         }
-        Path::parse(text).map(|path| path.address)
+        let (_, local, domain) = split(text)?;
+        let domain = if domain.starts_with('[') {
+            Domain::parse_literal(domain)?
+        } else {
+            Domain::parse(domain)?
+        };
+        Self::new(&local, domain)
     }
 
     /// The address of `local` (without quotes) at `domain`.
@@ -165,7 +181,7 @@ impl Address {
         if local.is_empty() || local.chars().any(char::is_control) {
             return Err(AddressSyntax::Local);
         }
-        if local.len() > 2 * LOCAL_BYTES_MAX {
+        if local.len() > CANONICAL_LOCAL_BYTES_MAX {
             return Err(AddressSyntax::TooLong);
         }
         Ok(Self { local: local.into(), domain })
@@ -261,19 +277,10 @@ impl Path {
     /// # Errors
     /// [`AddressSyntax`] says which part is wrong.
     pub fn parse(text: &str) -> Result<Self, AddressSyntax> {
-        if text.len() > PATH_BYTES_MAX + LOCAL_BYTES_MAX {
+        if text.len() > PATH_BYTES_MAX || split(text)?.0.len() > LOCAL_BYTES_MAX {
             return Err(AddressSyntax::TooLong);
         }
-        let (written, local, domain) = split(text)?;
-        if written.len() > LOCAL_BYTES_MAX || text.len() > PATH_BYTES_MAX {
-            return Err(AddressSyntax::TooLong);
-        }
-        let domain = if domain.starts_with('[') {
-            Domain::parse_literal(domain)?
-        } else {
-            Domain::parse(domain)?
-        };
-        Ok(Self { text: text.into(), address: Address::new(&local, domain)? })
+        Ok(Self { text: text.into(), address: Address::parse(text)? })
     }
 
     /// What RCPT TO:`<Postmaster>` without a domain means at `domain` (RFC 5321 §4.1.1.3).

@@ -2,6 +2,7 @@
 //! values say. Everything takes raw bytes, is total, and costs linear time.
 
 pub mod addresses;
+pub mod filter;
 pub mod params;
 pub mod words;
 

@@ -17,6 +17,8 @@ pub mod structure;
 pub mod summary;
 pub mod text;
 pub mod time;
+#[cfg(test)]
+mod torture;
 pub mod trace;
 pub mod transfer;
 pub mod uidset;

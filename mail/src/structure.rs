@@ -12,7 +12,7 @@ mod head;
 mod levels;
 mod preview;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use memchr::memmem;
 

@@ -115,3 +115,25 @@ fn every_canonical_form_is_stable_under_random_spellings() {
         }
     }
 }
+
+#[test]
+fn the_canonical_form_of_every_letter_is_its_own_canonical_form() {
+    let changes = |letter: &char| {
+        letter.is_ascii()
+            || letter.to_lowercase().ne([*letter])
+            || std::iter::once(*letter).nfc().ne([*letter])
+    };
+    for letter in ('\0'..=char::MAX).filter(changes) {
+        for text in [format!("{letter}@b.example"), format!("\"a{letter}\"@b.example")] {
+            if let Ok(address) = Address::parse(&text) {
+                assert_eq!(Address::parse(&address.to_string()), Ok(address), "{letter:?}");
+            }
+        }
+    }
+    // Letters that grow: the longest local part still reads back.
+    for letter in ['İ', '\u{1d160}', '\u{fb2c}', '\u{37e}', 'ẞ'] {
+        let local = letter.to_string().repeat(LOCAL_BYTES_MAX / letter.len_utf8());
+        let path = Path::parse(&format!("{local}@b.example")).unwrap();
+        assert_eq!(Address::parse(&path.address().to_string()).as_ref(), Ok(path.address()));
+    }
+}

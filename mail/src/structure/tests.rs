@@ -3,18 +3,7 @@ mod reference;
 use super::*;
 use crate::part::{Inside, Part};
 use crate::summary::FieldName;
-
-/// Deterministic numbers for generated messages.
-pub(crate) struct Numbers(u64);
-
-impl Numbers {
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
-    }
-}
+use crate::torture::Numbers;
 
 fn scan(message: &[u8]) -> Scanned {
     let mut scanner = Scanner::new(Limits::default());
@@ -317,7 +306,7 @@ pub(crate) fn random_message(numbers: &mut Numbers) -> Vec<u8> {
 
 #[test]
 fn agrees_with_the_reference_and_with_itself_for_every_cut() {
-    let mut numbers = Numbers(11);
+    let mut numbers = Numbers::new(11);
     for round in 0..6_000 {
         let message = random_message(&mut numbers);
         let scanned = scan(&message);

@@ -154,7 +154,8 @@ impl Summary {
         })
     }
 
-    fn try_encode(&self) -> Option<Vec<u8>> {
+    /// What is compressed.
+    pub(crate) fn raw(&self) -> Vec<u8> {
         let mut raw = Vec::with_capacity(1024);
         raw.push(VERSION);
         raw.push(if self.cut { FLAG_CUT } else { 0 });
@@ -162,6 +163,11 @@ impl Summary {
         put_part(&mut raw, &self.structure, 0);
         put_fields(&mut raw, &self.fields);
         put_str(&mut raw, &self.preview);
+        raw
+    }
+
+    fn try_encode(&self) -> Option<Vec<u8>> {
+        let raw = self.raw();
         if raw.len() > SUMMARY_RAW_MAX {
             return None;
         }
@@ -185,7 +191,7 @@ impl Summary {
         Self::decode_raw(&mut Reader::new(&raw))
     }
 
-    fn decode_raw(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(crate) fn decode_raw(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         if reader.byte()? != VERSION {
             return Err(Malformed("summary version"));
         }

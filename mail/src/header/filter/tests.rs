@@ -1,0 +1,49 @@
+use super::*;
+
+#[track_caller]
+fn check(unwanted: &Unwanted, message: &str, expected: &str, removed: usize) {
+    for size in 1..=message.len() {
+        let (mut filter, mut out) = (Filter::new(vec![unwanted.clone()]), Vec::new());
+        message.as_bytes().chunks(size).for_each(|piece| filter.feed(piece, &mut out));
+        filter.finish(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected, "pieces of {size}");
+        assert_eq!(filter.removed(), removed);
+    }
+}
+
+#[test]
+fn bcc_goes_with_all_its_lines_and_nothing_else() {
+    let check = |message, expected, removed| check(&Unwanted::Bcc, message, expected, removed);
+    check(
+        "To: a\r\nBCC : b,\r\n c\r\n\td\r\nCc: e\r\n\r\nBcc: f\r\n",
+        "To: a\r\nCc: e\r\n\r\nBcc: f\r\n",
+        1,
+    );
+    check("bcc:\nbcc: x\nBccx: y\n\n", "Bccx: y\n\n", 2);
+    check("Bcc: no end", "", 1);
+    check("To: no end\r\n ", "To: no end\r\n ", 0);
+    check("\r\nBcc: body\r\n", "\r\nBcc: body\r\n", 0);
+    let long = format!("Bcc: {}\r\n x\r\nTo: {}\r\n\r\n", "b".repeat(5_000), "t".repeat(5_000));
+    check(&long, &format!("To: {}\r\n\r\n", "t".repeat(5_000)), 1);
+}
+
+#[test]
+fn only_results_in_our_name_go() {
+    let ours = Unwanted::AuthenticationResults("mx.example.test".into());
+    let check = |message, expected, removed| check(&ours, message, expected, removed);
+    check("Authentication-Results: mx.example.test; spf=pass\r\n\r\n", "\r\n", 1);
+    check("authentication-results: (c) \"MX.Example.Test\" 1;\r\n spf=pass\r\n\r\n", "\r\n", 1);
+    check("Authentication-Results:\r\n mx.example.test; spf=pass\r\n\r\n", "\r\n", 1);
+    let theirs = "Authentication-Results: mx.example.testing; spf=pass\r\nReceived: x\r\n\r\n";
+    check(theirs, theirs, 0);
+    let folded = "Authentication-Results:\r\n \r\n theirs.example; spf=pass\r\nX: y\r\n\r\n";
+    check(folded, folded, 0);
+    let empty = "Authentication-Results:\r\nX: y\r\nAuthentication-Results: \r\n\r\nbody";
+    check(empty, empty, 0);
+    check("Authentication-Results: ", "Authentication-Results: ", 0);
+    let blank = format!(
+        "Authentication-Results:{}\r\n mx.example.test;\r\nX: y\r\n\r\n",
+        " ".repeat(3_000)
+    );
+    check(&blank, "X: y\r\n\r\n", 1);
+}
