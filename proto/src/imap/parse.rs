@@ -257,7 +257,12 @@ fn qresync(cursor: &mut Cursor<'_>) -> Result<Qresync, Stop> {
         cursor.expect(b'(', "expected ( and two sets")?;
         let numbers = cursor.known_set()?;
         cursor.space()?;
-        qresync.known_pairs = Some((numbers, cursor.known_set()?));
+        let uids = cursor.known_set()?;
+        // RFC 7162 §3.2.5.2: they belong together one by one.
+        if numbers.count() != uids.count() {
+            return Err(Stop::Bad("as many sequence numbers as UIDs"));
+        }
+        qresync.known_pairs = Some((numbers, uids));
         cursor.expect(b')', "expected ) after two sets")?;
     }
     cursor.expect(b')', "expected ) after QRESYNC")?;

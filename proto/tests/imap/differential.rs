@@ -57,10 +57,11 @@ fn commands_that_we_read_are_commands_to_others() {
 }
 
 /// Flags that no standard has (we refuse them) and numbers of more than 32 bits (RFC 9051 has
-/// them) are where we differ on purpose.
+/// them) are where we differ on purpose; and QRESYNC's pairs must be of one length.
 fn is_disputed(text: &str) -> bool {
     let long = |word: &str| word.len() > 10;
     text.contains('$')
+        || text.contains("QRESYNC")
         || (text.contains("STORE") && text.contains('\\'))
         || text.split(|char: char| !char.is_ascii_digit()).any(long)
 }

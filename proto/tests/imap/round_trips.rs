@@ -202,7 +202,10 @@ fn qresync(random: &mut Random) -> Qresync {
         uid_validity: number(random),
         modseq: modseq(random),
         known_uids: random.maybe(|random| known(random, false)),
-        known_pairs: random.maybe(|random| (known(random, false), known(random, false))),
+        known_pairs: random.maybe(|random| {
+            let numbers = known(random, false);
+            (numbers.clone(), numbers)
+        }),
     }
 }
 

@@ -67,6 +67,19 @@ impl Set {
         Some(merged)
     }
 
+    /// How many numbers it names, those named twice counted twice; a range with `*` counts as one.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let Self::Ranges(ranges) = self else { return 0 };
+        let size = |range: &SetRange| match (range.from, range.to) {
+            (SetNumber::Value(from), SetNumber::Value(to)) => {
+                u64::from(from.get().abs_diff(to.get())) + 1
+            }
+            _ => 1,
+        };
+        ranges.iter().map(size).sum()
+    }
+
     /// Whether a number in it is above `last`, `*` aside: RFC 9051 §6.4.9 makes that an error for
     /// sequence numbers, not for UIDs. `false` for [`Self::Saved`].
     #[must_use]
@@ -99,6 +112,7 @@ mod tests {
             Some(vec![1..=u32::MAX])
         );
         assert_eq!(Set::Saved.resolve(3), None);
+        assert_eq!(set(&[(5, 3), (9, 9), (1, u32::MAX)]).count(), 4 + u64::from(u32::MAX));
         assert!(set(&[(1, 4)]).exceeds(3));
         assert!(!set(&[(1, 3), (2, 0)]).exceeds(3));
         assert!(set(&[(0, 0)]).exceeds(0));
