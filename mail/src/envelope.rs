@@ -261,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn the_stored_form_stays_readable() {
+        // Version 1. What was once stored is read for ever: never change this, add others.
+        const STORED: &str = "\
+            011605782b32420113416e614042c3bc636865722e6578616d706c6519616e6140786e2d2d6263686572\
+            2d6b76612e6578616d706c65020e626f406578616d706c652e6f7267000000112262206f22405b313932\
+            2e302e322e315d000a0e7266633832323b626f2b343078\
+        ";
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(&full().encode()), STORED);
+    }
+
+    #[test]
     fn notify_never_stands_alone() {
         assert!(Notify::NEVER.is_valid() && !Notify::NEVER.with(Notify::DELAY).is_valid());
         assert!(Notify::SUCCESS.with(Notify::FAILURE).with(Notify::DELAY).is_valid());

@@ -135,3 +135,29 @@ fn damaged_summaries_are_refused_or_read_as_another_but_never_panic() {
     assert!(Summary::decode(&[]).is_err());
     assert!(Summary::decode(&[9; 100]).is_err());
 }
+
+#[test]
+fn the_stored_form_stays_readable() {
+    // Version 1. What was once stored is read for ever: never change these bytes, add others.
+    const RAW: &str = "\
+        01000504004000005ac002000200017803792b7a0201057574662d3800076e616d652a302a087574662d\
+        382727ff3f05087575656e636f6465053c3140323e00036d643508687474703a2f2f780a617474616368\
+        6d656e740002026465026c76d2011e0a00010080000a1e14000101017801000000000a0a00030115416e\
+        61203c616e61406578616d706c652e6f72673e001a5355424a454354203a206f64640d0a207370656c6c\
+        696e670d0a00124d6573736167652d49643a203c7840793e0a0742c3bc63686572\
+    ";
+    const STORED: &str = "\
+        0020c949060001000504004000005ac002000200017803792b7a0201057574662d3800076e616d652a30\
+        2a087574662d382727ff3f05087575656e636f6465053c3140323e00036d643508687474703a2f2f780a\
+        6174746163686d656e740002026465026c76d2011e0a00010080000a1e14000101017801000000000a0a\
+        00030115416e61203c616e61406578616d706c652e6f72673e001a5355424a454354203a206f64640d0a\
+        207370656c6c696e670d0a00124d6573736167652d49643a203c7840793e0a0742c3bc63686572\
+    ";
+    assert_eq!(nested().raw(), unhex(RAW));
+    assert_eq!(Summary::decode(&unhex(STORED)), Ok(nested()));
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
