@@ -2,8 +2,9 @@
 //!
 //! What it holds is bounded: before login one command of at most [`LOGIN_BYTES_MAX`], after it one
 //! of at most [`COMMAND_BYTES_MAX`] with literals of at most [`LITERAL_BYTES_MAX`] (B1), its tree
-//! (under four times that), what is being sent, and 64 KiB of an APPEND. While it waits for a
-//! command it holds no buffer (docs/decisions/0020). Pipelined commands stay with the driver: one at a time, in order.
+//! (at most eight times that), what is being sent, and 64 KiB of an APPEND. While it waits for a
+//! command it holds no buffer. Why these bounds: docs/decisions/0020. Pipelined commands stay with
+//! the driver: one at a time, in order.
 
 mod append;
 mod capability;

@@ -197,6 +197,8 @@ fn large_commands_are_read_in_linear_time() {
         fill("FETCH ", "1,", "1 FLAGS"),
         fill("FETCH 1 (", "BODY[1.2.3] ", "FLAGS)"),
         fill("FETCH 1 BODY[", "1.", "1]"),
+        fill("FETCH 1 BODY[HEADER.FIELDS (", "a ", "a)]"),
+        fill("FETCH 1 (", "BODY[HEADER.FIELDS (a b c)] ", "FLAGS)"),
         fill("STORE 1 FLAGS (", "a b ", "c)"),
         fill("SELECT \"", "\\\\", "\""),
         fill("SEARCH ", "TEXT {1+}\r\na ", "ALL"),

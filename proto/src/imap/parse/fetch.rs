@@ -9,7 +9,7 @@ use crate::imap::command::{Fetch, FetchItem, Partial, Section, SectionText};
 const ITEMS_MAX: usize = 1_000;
 /// Numbers of a part: as deep as a structure may be.
 const PART_MAX: usize = 100;
-/// Header fields that one section may name.
+/// Header fields that one FETCH may name, in all its sections (I8).
 const FIELDS_MAX: usize = 1_000;
 
 pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Result<Fetch, Stop> {
@@ -42,6 +42,7 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Result<Fetch, Stop> {
 }
 
 fn items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>, Stop> {
+    let mut fields_left = FIELDS_MAX;
     if !cursor.eat(b'(') {
         let word = cursor.word()?;
         let fast = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size];
@@ -49,13 +50,13 @@ fn items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>, Stop> {
             "FAST" => fast,
             "ALL" => [fast, vec![FetchItem::Envelope]].concat(),
             "FULL" => [fast, vec![FetchItem::Envelope, FetchItem::Body]].concat(),
-            word => vec![item(cursor, word)?],
+            word => vec![item(cursor, word, &mut fields_left)?],
         });
     }
     let mut items = Vec::new();
     loop {
         let word = cursor.word()?;
-        items.push(item(cursor, &word)?);
+        items.push(item(cursor, &word, &mut fields_left)?);
         if items.len() > ITEMS_MAX {
             return Err(Stop::Bad("too many items"));
         }
@@ -66,7 +67,7 @@ fn items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>, Stop> {
     }
 }
 
-fn item(cursor: &mut Cursor<'_>, word: &str) -> Result<FetchItem, Stop> {
+fn item(cursor: &mut Cursor<'_>, word: &str, fields_left: &mut usize) -> Result<FetchItem, Stop> {
     let bracket = cursor.peek() == Some(b'[');
     Ok(match word {
         "ENVELOPE" => FetchItem::Envelope,
@@ -81,7 +82,7 @@ fn item(cursor: &mut Cursor<'_>, word: &str) -> Result<FetchItem, Stop> {
         "RFC822.TEXT" => FetchItem::Rfc822Text,
         "BODY" if !bracket => FetchItem::Body,
         "BODY" | "BODY.PEEK" => {
-            let section = section(cursor)?;
+            let section = section(cursor, fields_left)?;
             let peek = word != "BODY";
             FetchItem::Section { section, partial: partial(cursor)?, peek }
         }
@@ -125,7 +126,7 @@ fn numbers(cursor: &mut Cursor<'_>) -> Result<(Vec<NonZeroU32>, bool), Stop> {
 }
 
 /// RFC 9051 §9 `section`.
-fn section(cursor: &mut Cursor<'_>) -> Result<Section, Stop> {
+fn section(cursor: &mut Cursor<'_>, fields_left: &mut usize) -> Result<Section, Stop> {
     cursor.expect(b'[', "expected [")?;
     if cursor.eat(b']') {
         return Ok(Section::default());
@@ -134,8 +135,8 @@ fn section(cursor: &mut Cursor<'_>) -> Result<Section, Stop> {
     let text = if more {
         match cursor.word()?.as_str() {
             "HEADER" => SectionText::Header,
-            "HEADER.FIELDS" => SectionText::HeaderFields(fields(cursor)?),
-            "HEADER.FIELDS.NOT" => SectionText::HeaderFieldsNot(fields(cursor)?),
+            "HEADER.FIELDS" => SectionText::HeaderFields(fields(cursor, fields_left)?),
+            "HEADER.FIELDS.NOT" => SectionText::HeaderFieldsNot(fields(cursor, fields_left)?),
             "TEXT" => SectionText::Text,
             "MIME" if !part.is_empty() => SectionText::Mime,
             _ => return Err(Stop::Bad("unknown section")),
@@ -147,15 +148,13 @@ fn section(cursor: &mut Cursor<'_>) -> Result<Section, Stop> {
     Ok(Section { part, text })
 }
 
-fn fields(cursor: &mut Cursor<'_>) -> Result<Vec<Vec<u8>>, Stop> {
+fn fields(cursor: &mut Cursor<'_>, left: &mut usize) -> Result<Vec<Vec<u8>>, Stop> {
     cursor.space()?;
     cursor.expect(b'(', "expected ( and names of header fields")?;
     let mut fields = Vec::new();
     loop {
+        *left = left.checked_sub(1).ok_or(Stop::Bad("too many header fields"))?;
         fields.push(cursor.astring()?.into_owned());
-        if fields.len() > FIELDS_MAX {
-            return Err(Stop::Bad("too many header fields"));
-        }
         if cursor.eat(b')') {
             return Ok(fields);
         }
