@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 
 /// A set of tasks that belongs to one process (real or simulated). Cloning shares it. When
 /// [`Tasks::abort`] is called, or the last clone is dropped, all of them are dropped where they
@@ -57,12 +58,14 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let room = self.0.room.clone();
-        let task = tokio::spawn(async move {
+        let task = async move {
             // The semaphore is never closed, so this never fails.
             let _turn = room.acquire_owned().await;
             tracing::trace!(task = name, "started");
             future.await
-        });
+        };
+        // Events of a task carry the fields of who spawned it (region, edge, conn).
+        let task = tokio::spawn(task.instrument(tracing::Span::current()));
         if let Ok(mut handles) = self.0.handles.lock() {
             if handles.len() >= 64 && handles.len().is_power_of_two() {
                 handles.retain(|handle| !handle.is_finished());

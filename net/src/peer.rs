@@ -34,10 +34,11 @@ impl Peer {
         Self { address: address.ip().to_canonical(), port: address.port(), via: Via::Direct }
     }
 
-    /// Whether the connection comes from this machine itself.
+    /// Whether the connection comes from this machine itself, and nobody can listen in. Not what a
+    /// proxy says: its own way to us may be a network.
     #[must_use]
     pub const fn is_loopback(&self) -> bool {
-        self.address.is_loopback()
+        matches!(self.via, Via::Direct) && self.address.is_loopback()
     }
 
     /// The network whose connections and failures are counted together: an IPv4 address, an IPv6

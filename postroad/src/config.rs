@@ -68,6 +68,9 @@ section! {
         pub hostname: Option<String> = None,
         /// Name of this process among those of the region, in events. Without one, the host name.
         pub edge: Option<String> = None,
+        /// Domain whose postmaster reads what is sent to plain `postmaster`. Without one, the host
+        /// name without its first label.
+        pub postmaster: Option<String> = None,
         /// What this process does.
         pub roles: Vec<Role> = Role::ALL.to_vec(),
     }
@@ -131,6 +134,8 @@ section! {
     pub struct LimitsSection {
         /// Largest message.
         pub message_size_max: ByteSize = ByteSize(50 << 20),
+        /// Mail that an account may keep where nothing else is set for it. Without it, any amount.
+        pub quota: Option<ByteSize> = None,
         /// Connections open at once.
         pub connections_max: usize = 10_000,
         /// Connections open at once from one address (IPv6: one /64).
@@ -177,6 +182,16 @@ section! {
     pub struct SmtpSection {
         /// Recipients of one message.
         pub recipients_max: usize = 1_000,
+        /// Messages in one connection.
+        pub messages_max: u32 = 1_000,
+        /// Refused commands after which a client is cut off.
+        pub errors_max: u32 = 30,
+        /// Wait before the greeting; who talks meanwhile is no mail server.
+        pub greeting_pause: Duration = Duration::ZERO,
+        /// A command must be complete so long after the last reply (RFC 5321: 5 minutes).
+        pub command: Duration = Duration::from_secs(5 * 60),
+        /// Longest connection.
+        pub session: Duration = Duration::from_secs(60 * 60),
     }
 }
 
@@ -185,6 +200,14 @@ section! {
     pub struct SubmissionSection {
         /// Recipients of one message.
         pub recipients_max: usize = 1_000,
+        /// Messages in one connection.
+        pub messages_max: u32 = 1_000,
+        /// Refused commands after which a client is cut off.
+        pub errors_max: u32 = 30,
+        /// A command must be complete so long after the last reply (RFC 5321: 5 minutes).
+        pub command: Duration = Duration::from_secs(5 * 60),
+        /// Longest connection.
+        pub session: Duration = Duration::from_secs(60 * 60),
     }
 }
 
@@ -193,6 +216,10 @@ section! {
     pub struct ImapSection {
         /// A client that says nothing for so long is logged out (RFC 9051: 30 minutes at least).
         pub idle: Duration = Duration::from_secs(30 * 60),
+        /// A client must be logged in so soon.
+        pub login: Duration = Duration::from_secs(2 * 60),
+        /// Longest search.
+        pub search: Duration = Duration::from_secs(5 * 60),
     }
 }
 
@@ -306,6 +333,15 @@ impl Config {
     #[must_use]
     pub fn hostname(&self) -> String {
         self.office.hostname.clone().unwrap_or_else(system_hostname)
+    }
+
+    /// The domain of plain `postmaster`.
+    #[must_use]
+    pub fn postmaster(&self) -> String {
+        let hostname = self.hostname();
+        let parent = hostname.split_once('.').filter(|(_, parent)| parent.contains('.'));
+        let parent = parent.map_or(hostname.as_str(), |(_, parent)| parent);
+        self.office.postmaster.clone().unwrap_or_else(|| parent.to_owned())
     }
 
     /// This process's name among those of the region.

@@ -71,9 +71,9 @@ async fn serve(
     let server = server(config, &store)?;
     let span = server.span.clone();
     keep_metrics(&store, metrics.clone());
-    let functions = edges::start_functions(config, &store, &span)?;
+    let functions = span.in_scope(|| edges::start_functions(config, &store));
     let started = Started { listeners: addresses(&bound) };
-    edges::start(config, &store, &server, bound, metrics);
+    edges::start(config, &store, &server, bound, metrics).await?;
     span.in_scope(|| tracing::info!(roles = ?config.office.roles, "ready"));
     ready(&started)?;
     notify::notify("READY=1");
@@ -82,7 +82,10 @@ async fn serve(
     span.in_scope(|| tracing::info!("draining"));
     let clock = store.engines().clock.clone();
     let all = server.drain.finish(&*clock, config.limits.drain).await;
-    functions.finish(&*clock).await;
+    if clock.timeout(config.limits.drain, functions.drain()).await.is_err() {
+        // Nothing is lost: what was begun is done again by whoever comes next.
+        span.in_scope(|| tracing::warn!("functions did not end in time"));
+    }
     store.engines().tasks.abort();
     span.in_scope(|| tracing::info!(all_connections_ended_well = all, "ended"));
     Ok(())

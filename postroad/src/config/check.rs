@@ -53,13 +53,17 @@ fn names(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             "write 1 to 32 lower-case letters, digits and hyphens",
         );
     }
-    let hostname = config.hostname();
-    if mail::Domain::parse(&hostname).is_err() {
-        mistakes.add(
-            &origin(tree, &["office", "hostname"]),
-            format!("`office.hostname` cannot be \"{hostname}\""),
-            "write this server's name as other servers look it up, like mail.example.org",
-        );
+    let domain = |key: &str, name: &str, fix: &str, mistakes: &mut Mistakes| {
+        if mail::Domain::parse(name).is_err() {
+            let problem = format!("`office.{key}` cannot be \"{name}\"");
+            mistakes.add(&origin(tree, &["office", key]), problem, fix);
+        }
+    };
+    let fix = "write this server's name as other servers look it up, like mail.example.org";
+    domain("hostname", &config.hostname(), fix, mistakes);
+    if config.office.postmaster.is_some() {
+        let fix = "write a domain of this office, like example.org";
+        domain("postmaster", &config.postmaster(), fix, mistakes);
     }
     let edge = config.edge();
     if edge.is_empty() || edge.len() > 63 {
@@ -111,6 +115,15 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
     // RFC 5321 §4.5.3.1.8.
     at_least(["smtp", "recipients_max"], config.smtp.recipients_max as u64, 100, "");
     at_least(["submission", "recipients_max"], config.submission.recipients_max as u64, 100, "");
+    for (section, command, session) in [
+        ("smtp", config.smtp.command, config.smtp.session),
+        ("submission", config.submission.command, config.submission.session),
+    ] {
+        at_least([section, "command"], command.as_secs(), 1, "s");
+        at_least([section, "session"], session.as_secs(), 1, "s");
+    }
+    at_least(["imap", "login"], config.imap.login.as_secs(), 1, "s");
+    at_least(["imap", "search"], config.imap.search.as_secs(), 1, "s");
     at_least(["imap", "idle"], config.imap.idle.as_secs(), 1, "s");
     if config.store.free_percent_min > 90 {
         let problem = "`store.free_percent_min` is too large";

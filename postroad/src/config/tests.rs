@@ -93,7 +93,7 @@ postroad.toml:9: `limits.drain` cannot be "soon"
 postroad.toml:10: `limits.connections_max` cannot be "many"
   fix: write a whole number
 postroad.toml:11: unknown key `limits.zzz`
-  fix: remove it; known here: message_size_max, connections_max, connections_per_address_max, connections_per_minute_max, trusted, handshake, content_window, content_min, write_stall, drain
+  fix: remove it; known here: message_size_max, quota, connections_max, connections_per_address_max, connections_per_minute_max, trusted, handshake, content_window, content_min, write_stall, drain
 postroad.toml:13: `listeners.smtp.address` cannot be "localhost:25"
   fix: write an address with a port, like "192.0.2.1:25" or "[::]:25"
 postroad.toml:14: `listeners.smtp.proxies` cannot be "192.0.2.1/24"

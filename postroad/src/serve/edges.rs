@@ -1,47 +1,129 @@
-//! Which edges and functions a process runs.
+//! Which edges and functions a process runs, and what the configuration says of each.
 
 use std::sync::Arc;
 
 use edge_http::Operator;
-use engine::Clock;
+use edge_smtp::Smtp;
+use functions::host::local::{Functions, Local};
+use mail::Domain;
 use metrics_exporter_prometheus::PrometheusHandle;
-use net::{Bound, Protocol, Server};
+use net::{Bound, Protocol, Server, Throttle, ThrottleOptions, TlsMode};
+use proto::sasl::Mechanism;
+use proto::smtp;
 use store::Store;
-use tracing::Span;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::failure::Failure;
-
-/// The functions of this process.
-pub(super) struct Functions {}
-
-impl Functions {
-    /// Lets each finish what it is at.
-    pub(super) async fn finish(self, _clock: &dyn Clock) {}
-}
+use crate::office;
 
 /// Starts the functions of this process's roles.
-pub(super) fn start_functions(
-    _config: &Config,
-    _store: &Store,
-    _span: &Span,
-) -> Result<Functions, Failure> {
-    Ok(Functions {})
+pub(super) fn start_functions(config: &Config, store: &Store) -> Local {
+    let functions = Functions {
+        deliver: config.has(Role::Deliver),
+        maintain: config.has(Role::Maintain),
+        replicate: config.has(Role::Replicate),
+    };
+    Local::start(store, functions)
 }
 
 /// Lets clients in.
-pub(super) fn start(
-    _config: &Config,
+/// # Errors
+/// The store did not answer.
+pub(super) async fn start(
+    config: &Config,
     store: &Store,
     server: &Server,
     bound: Vec<(String, Bound)>,
     metrics: PrometheusHandle,
-) {
-    let operator = Arc::new(Operator::new(store.engines().clone(), server.drain.clone(), metrics));
+) -> Result<(), Failure> {
+    let shared = Shared {
+        config,
+        store,
+        secret: office::secret(store).await?,
+        throttle: throttle(config, server),
+    };
+    let operator = Operator::new(store.engines().clone(), server.drain.clone(), metrics);
+    let operator = Arc::new(operator);
     for (_name, bound) in bound {
-        match bound.listener().protocol {
+        let listener = bound.listener();
+        let starttls = listener.tls == TlsMode::StartTls;
+        match listener.protocol {
             Protocol::Http => edge_http::start(server, bound, operator.clone()),
-            Protocol::Smtp | Protocol::Submission | Protocol::Imap => {}
+            Protocol::Smtp => {
+                let service = shared.smtp(smtp::Role::Mx, starttls)?;
+                server.start(bound, Arc::new(service));
+            }
+            Protocol::Submission => {
+                let service = shared.smtp(smtp::Role::Submission, starttls)?;
+                server.start(bound, Arc::new(service));
+            }
+            Protocol::Imap => {}
         }
+    }
+    Ok(())
+}
+
+fn throttle(config: &Config, server: &Server) -> Throttle {
+    let login = &config.login;
+    let options = ThrottleOptions {
+        free: login.free,
+        delay: login.delay,
+        delay_max: login.delay_max,
+        refuse_after: login.refuse_after,
+        account_failures_max: login.account_failures_max,
+        half_life: login.half_life,
+        trusted: config.limits.trusted.clone(),
+    };
+    Throttle::new(options, server.clock.clone())
+}
+
+/// What the edges of a process have in common.
+struct Shared<'a> {
+    config: &'a Config,
+    store: &'a Store,
+    secret: Vec<u8>,
+    throttle: Throttle,
+}
+
+impl Shared<'_> {
+    fn smtp(&self, role: smtp::Role, starttls: bool) -> Result<Smtp, Failure> {
+        let config = self.config;
+        let domain = |name: &str| {
+            let hint = "see office.hostname and office.postmaster in the configuration";
+            Domain::parse(name).map_err(|_| Failure::new(format!("not a domain: {name}"), hint))
+        };
+        let (smtp, submission) = (&config.smtp, &config.submission);
+        let is_mx = role == smtp::Role::Mx;
+        let choose = |mx: u32, other: u32| if is_mx { mx } else { other };
+        let limits = smtp::Limits {
+            message_bytes_max: config.limits.message_size_max.0,
+            recipients_max: if is_mx { smtp.recipients_max } else { submission.recipients_max },
+            messages_max: choose(smtp.messages_max, submission.messages_max),
+            errors_max: choose(smtp.errors_max, submission.errors_max),
+            ..smtp::Limits::default()
+        };
+        let times = smtp::Times {
+            greeting_pause: if is_mx { smtp.greeting_pause } else { std::time::Duration::ZERO },
+            command: if is_mx { smtp.command } else { submission.command },
+            session: if is_mx { smtp.session } else { submission.session },
+            ..smtp::Times::default()
+        };
+        let core = smtp::Config {
+            host: domain(&config.hostname())?,
+            postmaster: domain(&config.postmaster())?,
+            role,
+            starttls,
+            auth: if is_mx { Vec::new() } else { Mechanism::ALL.to_vec() },
+            // Success and delay are not told yet.
+            dsn: false,
+            limits,
+            times,
+        };
+        let options = edge_smtp::Options {
+            iterations: config.login.iterations,
+            quota_bytes: config.limits.quota.map(|size| size.0),
+            ..edge_smtp::Options::new(Arc::new(core), self.secret.clone())
+        };
+        Ok(Smtp::new(options, self.store.clone(), self.throttle.clone()))
     }
 }
