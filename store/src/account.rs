@@ -119,6 +119,11 @@ impl AccountLog {
         self.seq.subscribe()
     }
 
+    /// Whether anybody waits for new entries.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.seq.receiver_count() > 0
+    }
+
     /// Bytes of memory of the state, about.
     #[must_use]
     pub fn memory(&self) -> usize {

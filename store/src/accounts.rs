@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mail::{Account, AccountId};
+use mail::{Account, AccountId, Epoch};
 use tokio::sync::OnceCell;
 
 use crate::account::{AccountLog, LogError};
@@ -65,16 +65,15 @@ impl Accounts {
         opened
     }
 
-    /// The log, if it is open already.
-    pub(crate) fn opened(&self, account: Account) -> Option<Arc<AccountLog>> {
-        self.lock().get(&account).and_then(|held| held.log.get().cloned())
-    }
-
     /// Open logs of these accounts, whatever their epoch.
     pub(crate) fn of(&self, ids: &[AccountId]) -> Vec<Arc<AccountLog>> {
         let open = self.lock();
-        open.iter()
-            .filter(|(account, _)| ids.contains(&account.id))
+        let epochs = |id| {
+            let first = Account { id, epoch: Epoch(0) };
+            open.range(first..=Account { id, epoch: Epoch(u32::MAX) })
+        };
+        ids.iter()
+            .flat_map(|id| epochs(*id))
             .filter_map(|(_, held)| held.log.get().cloned())
             .collect()
     }

@@ -8,6 +8,8 @@
 mod incoming;
 mod lane;
 mod put;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;

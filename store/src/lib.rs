@@ -13,6 +13,7 @@ mod claims;
 mod context;
 pub mod directory;
 pub mod entry;
+mod follow;
 mod ingest;
 pub mod inline;
 mod items;

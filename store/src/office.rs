@@ -11,6 +11,7 @@ use crate::bodies::Bodies;
 use crate::claims::Claims;
 use crate::context::Context;
 use crate::directory::Directory;
+use crate::follow;
 use crate::ingest::{Ingest, Spools};
 use crate::items::Items;
 use crate::options::Options;
@@ -24,7 +25,7 @@ pub struct Store(Arc<Parts>);
 
 struct Parts {
     cx: Arc<Context>,
-    accounts: Accounts,
+    accounts: Arc<Accounts>,
     bodies: Arc<Bodies>,
     ingest: Arc<Ingest>,
     claims: Claims,
@@ -48,9 +49,12 @@ impl Store {
         let space = Arc::new(Space::new(cx.clone()));
         let bodies = Arc::new(Bodies::new(cx.clone()));
         let spools = Arc::new(Spools::new(&cx));
+        let accounts = Arc::new(Accounts::new(cx.clone(), bodies.clone(), spools.clone()));
+        let follow = follow::run(cx.clone(), accounts.clone(), cx.engines.events.subscribe());
+        cx.engines.tasks.spawn("follow", follow);
         Self(Arc::new(Parts {
             ingest: Arc::new(Ingest::new(&cx, &bodies, &space, &spools)),
-            accounts: Accounts::new(cx.clone(), bodies.clone(), spools),
+            accounts,
             bodies,
             claims: Claims::new(cx.clone()),
             writers: Writers::new(cx.clone()),

@@ -191,3 +191,17 @@ async fn watchers_are_told_of_every_entry() {
     watch.changed().await.unwrap();
     assert_eq!(*watch.borrow_and_update(), Seq(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn watchers_in_another_process_are_told_too() {
+    let world = World::default();
+    let (a, b) = (store(&world, "a"), store(&world, "b"));
+    let (one, two) = (a.account(ACCOUNT).await.unwrap(), b.account(ACCOUNT).await.unwrap());
+    let mut watch = two.watch();
+    append(&a, &one).await;
+    let began = b.engines().clock.instant();
+    watch.wait_for(|seq| *seq == Seq(1)).await.unwrap();
+    let waited = b.engines().clock.instant().since(began);
+    assert!(waited < std::time::Duration::from_secs(1), "{waited:?}");
+    assert_eq!(exists(&two), 1);
+}
