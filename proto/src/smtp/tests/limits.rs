@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::*;
 use super::replay::{Run, config};
-use crate::Core;
+use crate::{Core, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HELLO: &[u8] = b"HELO c\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<ana@example.test>\r\n";
@@ -57,6 +57,22 @@ fn who_talks_before_the_greeting_is_sent_away() {
     run.server.late();
     run.run();
     assert_eq!(run.said, "220 mx.example.test ESMTP Postroad\r\n");
+}
+
+// A5: without a pause, who has talked already when we look.
+#[test]
+fn who_has_talked_when_it_connects_is_sent_away() {
+    let config = std::sync::Arc::new(config());
+    let now = mail::Instant(1);
+    let mut server: Server<String> = Server::new(config, None, false, now);
+    assert!(matches!(server.step(now), Step::Ask(Ask::Connect)));
+    server.answer(Answer::Accepted);
+    assert!(matches!(server.step(now), Step::Wait));
+    assert_eq!(server.deadline(), now);
+    server.receive(b"EHLO early\r\n");
+    let Step::Send(said) = server.step(now) else { panic!("nothing said") };
+    assert!(said.starts_with(b"554 5.5.1 "));
+    assert!(matches!(server.step(now), Step::Close));
 }
 
 // B3: bytes do not buy time for a command.
