@@ -12,6 +12,7 @@ mod deliver;
 mod error;
 mod open;
 mod ring;
+mod summaries;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! Bytes of messages: reading them, and taking those of an APPEND [ζ].
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mail::structure::Scanned;
@@ -60,8 +61,8 @@ impl AccountLog {
 
     /// Takes the bytes of an APPEND.
     #[must_use]
-    pub fn append_body(&self) -> AppendBody<'_> {
-        AppendBody { log: self, spool: Spool::new(&self.spools) }
+    pub fn append_body(self: &Arc<Self>) -> AppendBody {
+        AppendBody { log: self.clone(), spool: Spool::new(&self.spools) }
     }
 }
 
@@ -72,18 +73,18 @@ fn cut(whole: &Bytes, range: &Range<u64>) -> Bytes {
 }
 
 /// Takes the bytes of one APPEND; dropped, it leaves nothing that anybody reads.
-pub struct AppendBody<'a> {
-    log: &'a AccountLog,
+pub struct AppendBody {
+    log: Arc<AccountLog>,
     spool: Spool,
 }
 
-impl std::fmt::Debug for AppendBody<'_> {
+impl std::fmt::Debug for AppendBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AppendBody").field("account", &self.log.account).finish_non_exhaustive()
     }
 }
 
-impl AppendBody<'_> {
+impl AppendBody {
     /// Takes the next bytes.
     /// # Errors
     /// [`AcceptError`]; certainly not stored.

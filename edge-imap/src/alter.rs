@@ -1,0 +1,113 @@
+//! STORE (RFC 9051 §6.4.6), conditional too (RFC 7162 §3.1.3).
+
+use mail::flags::{FlagSet, KEYWORDS_MAX};
+use mail::{Seq, Uid, UidSet};
+use net::Out;
+use proto::imap::Answer;
+use proto::imap::command::{Store, StoreHow};
+use proto::imap::response::Code;
+use store::ChangeError;
+use store::change::{Change, FlagOp};
+use store::state::{Mailbox, State};
+
+use crate::announce::{Client, Own};
+use crate::flags;
+use crate::replies::{Refusal, Stop};
+use crate::session::Session;
+
+impl Session {
+    pub(crate) async fn store(
+        &mut self,
+        store: &Store,
+        client: Client,
+        out: &mut Out<'_>,
+    ) -> Result<Answer, Stop> {
+        let log = self.log()?;
+        let selected = self.writable()?;
+        if !store.uid && selected.view.lacks(&store.set) {
+            return Err(Refusal::BadSet.into());
+        }
+        let uids = selected.view.messages(&store.set, store.uid, &selected.saved);
+        let flags = flags::taken(&store.flags)?;
+        let op = match store.how {
+            StoreHow::Replace => FlagOp::Set,
+            StoreHow::Add => FlagOp::Add,
+            StoreHow::Remove => FlagOp::Remove,
+        };
+        let id = selected.id;
+        let mut outcome = Outcome::default();
+        let decide = |state: &State| {
+            let mailbox = state.mailbox(id).ok_or(Refusal::Deleted)?;
+            outcome = Outcome::of(mailbox, &uids, store.unchanged_since.map(Seq));
+            if op != FlagOp::Remove {
+                keywords_fit(mailbox, &flags)?;
+            }
+            if outcome.passed.is_empty() {
+                return Err(Refusal::Nothing);
+            }
+            let (uids, flags) = (outcome.passed.clone(), flags.clone());
+            Ok(Change::Flags { mailbox: id, uids, op, flags })
+        };
+        let seq = match log.change(decide).await {
+            Ok(changed) => Some(changed.seq),
+            Err(ChangeError::Refused(Refusal::Nothing)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let show = (!store.silent).then_some(&outcome.passed);
+        let own = Own { show, silent: seq.filter(|_| store.silent) };
+        // RFC 9051 §7.5.1: expunges wait if messages were counted by number.
+        self.announce(store.uid, own, client, out).await?;
+        let Outcome { modified, missing, .. } = outcome;
+        if !modified.is_empty() {
+            let modified = if store.uid { modified } else { self.numbers(&modified)? };
+            let code = Code::Modified(modified.ranges().collect());
+            return Ok(Answer::Ok(Some(code), "some were changed by others and are left".into()));
+        }
+        if missing && !store.uid {
+            return Err(Refusal::ExpungeIssued.into());
+        }
+        Ok(Answer::Ok(None, "STORE done".into()))
+    }
+
+    /// Sequence numbers of these messages.
+    fn numbers(&self, uids: &UidSet) -> Result<UidSet, Stop> {
+        let view = &self.selected()?.view;
+        let msn = |uid: u32| Uid::new(uid).and_then(|uid| view.msn(uid));
+        Ok(uids.iter().filter_map(msn).map(|msn| msn.get()).collect())
+    }
+}
+
+/// Which messages a STORE changes.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// These.
+    passed: UidSet,
+    /// These were changed after the modseq that the client knows.
+    modified: UidSet,
+    /// Some are gone.
+    missing: bool,
+}
+
+impl Outcome {
+    fn of(mailbox: Mailbox<'_>, uids: &UidSet, unchanged_since: Option<Seq>) -> Self {
+        let mut outcome = Self::default();
+        for message in mailbox.in_set(uids) {
+            // RFC 7162 §3.1.3: left alone if its modseq is greater.
+            let modified = unchanged_since.is_some_and(|since| message.modseq > since);
+            let into = if modified { &mut outcome.modified } else { &mut outcome.passed };
+            into.insert(message.uid.get());
+        }
+        outcome.missing = outcome.passed.len() + outcome.modified.len() < uids.len();
+        outcome
+    }
+}
+
+/// Whether the mailbox can learn the keywords of `flags`.
+pub(crate) fn keywords_fit(mailbox: Mailbox<'_>, flags: &FlagSet) -> Result<(), Refusal> {
+    let known = |keyword: &_| mailbox.keywords().any(|known| known == keyword);
+    let new = flags.keywords().iter().filter(|keyword| !known(keyword)).count();
+    if new > 0 && mailbox.keywords().len() + new > KEYWORDS_MAX {
+        return Err(Refusal::Limit("a mailbox has at most 1,000 keywords"));
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Who gets in, and that all who do not look alike (C1).
+
+use super::{Office, PASSWORD};
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_and_unknown_users_get_the_same_reply() {
+    let office = Office::start().await;
+    let mut replies = Vec::new();
+    for user in ["ana@example.test", "nobody@example.test", "not an address", "ana"] {
+        let mut client = office.connect().await;
+        replies.push(client.command(&format!("LOGIN \"{user}\" wrong")).await);
+    }
+    replies.dedup();
+    assert_eq!(replies.len(), 1, "{replies:?}");
+    assert!(replies[0][0].contains("NO [AUTHENTICATIONFAILED]"), "{replies:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_log_in_by_password_and_by_plain() {
+    let office = Office::start().await;
+    let mut client = office.connect().await;
+    let answer = client.ok(&format!("LOGIN ANA@Example.Test \"{PASSWORD}\"")).await;
+    assert!(answer[0].contains("[CAPABILITY"), "{answer:?}");
+    let mut client = office.connect().await;
+    // NUL ana@example.test NUL correct horse
+    client.ok("AUTHENTICATE PLAIN AGFuYUBleGFtcGxlLnRlc3QAY29ycmVjdCBob3JzZQ==").await;
+    client.ok("STATUS INBOX (MESSAGES)").await;
+    let mut client = office.connect().await;
+    // bob@example.test NUL ana@example.test NUL correct horse: acting as somebody else.
+    let refused = client
+        .command(
+            "AUTHENTICATE PLAIN Ym9iQGV4YW1wbGUudGVzdABhbmFAZXhhbXBsZS50ZXN0AGNvcnJlY3QgaG9yc2U=",
+        )
+        .await;
+    assert!(refused[0].contains("NO [AUTHENTICATIONFAILED]"), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_accounts_do_not_get_in() {
+    let office = Office::with(|_| {}, |row| row.disabled = true).await;
+    let mut client = office.connect().await;
+    let refused = client.command(&format!("LOGIN ana@example.test \"{PASSWORD}\"")).await;
+    assert!(refused[0].contains("NO [AUTHENTICATIONFAILED]"), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_becomes_slow_and_is_cut_off() {
+    let office = Office::start().await;
+    let clock = office.store.engines().clock.clone();
+    let before = clock.instant();
+    for _ in 0..4 {
+        let mut client = office.connect().await;
+        for _ in 0..4 {
+            client.command("LOGIN ana@example.test wrong").await;
+        }
+    }
+    let taken = clock.instant().since(before);
+    assert!(taken > std::time::Duration::from_secs(30), "{taken:?}");
+}
