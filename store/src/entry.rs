@@ -14,6 +14,7 @@ use mail::codec::{Malformed, Reader, put_bytes, put_varint};
 use mail::{Seq, Timestamp};
 
 use crate::change::{ArrivalPlace, Change};
+use crate::packing;
 use crate::place::ObjectNonce;
 
 /// Entry format written by this version of the code. Replay of a version never changes [V].
@@ -165,8 +166,7 @@ impl Entry {
         }
         let mut flags = 0;
         if body.len() >= COMPRESS_FROM
-            && let Ok(packed) = zstd::bulk::compress(&body, 1)
-            && packed.len() < body.len()
+            && let Some(packed) = packing::smaller(&body, 1)
         {
             body = packed;
             flags |= ZSTD;
@@ -333,11 +333,7 @@ fn row_crc(row: &[u8]) -> u32 {
 }
 
 fn unpack(stored: &[u8], zstd: bool) -> Result<Vec<u8>, Malformed> {
-    if zstd {
-        zstd::bulk::decompress(stored, BODY_BYTES_MAX).map_err(|_| Malformed("entry: zstd"))
-    } else {
-        Ok(stored.to_vec())
-    }
+    if zstd { packing::unpack(stored, BODY_BYTES_MAX) } else { Ok(stored.to_vec()) }
 }
 
 /// The low `N` bytes, big-endian; `None` if the number needs more.

@@ -20,6 +20,7 @@ mod items;
 pub mod names;
 mod office;
 mod options;
+mod packing;
 pub mod place;
 pub mod rows;
 pub mod segment;

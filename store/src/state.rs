@@ -8,7 +8,7 @@
 //! Copies of a state are cheap: they share the chunks of messages that neither changes.
 
 mod check;
-mod mailbox;
+pub(crate) mod mailbox;
 pub(crate) mod messages;
 mod perform;
 mod place;
@@ -29,7 +29,7 @@ use crate::checkpoint::SummaryChunk;
 use crate::entry::{Entry, Totals};
 use crate::inline::Inline;
 use crate::place::Slot;
-use crate::rows::Phase;
+use crate::rows::{CheckpointRef, Phase};
 
 pub use check::Unreplayable;
 pub use mailbox::{Mailbox, Message};
@@ -64,8 +64,8 @@ pub(crate) struct Windowed {
 pub struct State {
     pub(crate) account: Account,
     pub(crate) seq: Seq,
-    /// Seq of the checkpoint it was read from; 0: none.
-    pub(crate) base: Seq,
+    /// The checkpoint it was read from, or that was made of it.
+    pub(crate) checkpoint: Option<CheckpointRef>,
     pub(crate) time: Timestamp,
     pub(crate) totals: Totals,
     pub(crate) phase: Phase,
@@ -119,7 +119,7 @@ impl State {
         Self {
             account,
             seq: Seq(0),
-            base: Seq(0),
+            checkpoint: None,
             time: Timestamp(0),
             totals: Totals::default(),
             phase: Phase::Open,
@@ -154,10 +154,16 @@ impl State {
         self.seq
     }
 
-    /// Seq of the checkpoint this state was read from; 0 if from none.
+    /// The checkpoint that this state was read from, or that was made of it ([`Self::adopt`]).
     #[must_use]
-    pub const fn base(&self) -> Seq {
-        self.base
+    pub const fn checkpoint(&self) -> Option<CheckpointRef> {
+        self.checkpoint
+    }
+
+    /// Seq of that checkpoint; 0 if there is none.
+    #[must_use]
+    pub fn base(&self) -> Seq {
+        self.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.seq)
     }
 
     /// Time of the last entry; shown, never ordered by.

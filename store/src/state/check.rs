@@ -116,7 +116,7 @@ impl State {
             Change::Drop { objects } => self.check_drop(objects)?,
             Change::Void { seq: voided, .. } => {
                 // An entry in the checkpoint can have no other effect than it had.
-                let has_effect = *voided > self.base && !self.voided.contains(voided);
+                let has_effect = *voided > self.base() && !self.voided.contains(voided);
                 if *voided >= seq || has_effect {
                     return Err(Unreplayable::Voids(*voided));
                 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use mail::uidset::UidSet;
 
+use crate::checkpoint::ChunkPart;
+
 /// Most messages in one chunk.
 pub(crate) const CHUNK_MESSAGES: usize = 1024;
 
@@ -30,15 +32,66 @@ pub(crate) struct Packed {
     pub(crate) arrival: u32,
 }
 
+/// Most messages by which a chunk may differ from its block before the block is written anew.
+const DIFFERENCES_MAX: usize = 32;
+
 /// A run of messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) rows: Vec<Packed>,
     /// Never below any row's; may be above after an expunge.
     pub(crate) modseq_max: u64,
+    /// Where a checkpoint has it, but for what follows.
+    pub(crate) block: Option<ChunkPart>,
+    /// UIDs whose rows are other than in the block, or not in it.
+    pub(crate) changed: Vec<u32>,
+    /// UIDs that are in the block and gone.
+    pub(crate) gone: Vec<u32>,
 }
 
 impl Chunk {
+    /// As it was read from a block.
+    pub(crate) fn of_block(rows: Vec<Packed>, block: Option<ChunkPart>) -> Self {
+        let modseq_max = rows.iter().map(|row| row.modseq).max().unwrap_or_default();
+        Self { rows, modseq_max, block, changed: Vec::new(), gone: Vec::new() }
+    }
+
+    /// Notes that the row of this UID is not as in the block.
+    fn note_change(&mut self, uid: u32) {
+        if self.block.is_some() && !self.changed.contains(&uid) {
+            self.changed.push(uid);
+            self.limit_differences();
+        }
+    }
+
+    fn note_gone(&mut self, uid: u32) {
+        if self.block.is_some() {
+            self.changed.retain(|changed| *changed != uid);
+            self.gone.push(uid);
+            self.limit_differences();
+        }
+    }
+
+    fn limit_differences(&mut self) {
+        if self.changed.len() + self.gone.len() > DIFFERENCES_MAX {
+            (self.block, self.changed, self.gone) = (None, Vec::new(), Vec::new());
+        }
+    }
+
+    /// Takes over rows that a checkpoint has besides the block.
+    pub(crate) fn patch(&mut self, changed: Vec<Packed>, gone: Vec<u32>) {
+        self.rows.retain(|row| gone.binary_search(&row.uid).is_err());
+        for row in changed {
+            self.modseq_max = self.modseq_max.max(row.modseq);
+            self.changed.push(row.uid);
+            match self.rows.binary_search_by_key(&row.uid, |row| row.uid) {
+                Ok(at) => self.rows[at] = row,
+                Err(at) => self.rows.insert(at, row),
+            }
+        }
+        self.gone = gone;
+    }
+
     fn first_uid(&self) -> u32 {
         self.rows.first().map_or(0, |row| row.uid)
     }
@@ -85,13 +138,33 @@ impl Messages {
             }
             chunk.modseq_max = chunk.modseq_max.max(row.modseq);
             chunk.rows.push(row);
+            chunk.note_change(row.uid);
             self.len += 1;
         }
     }
 
-    /// Adds all messages of a decoded run, which sort after those here.
-    pub(crate) fn push_run(&mut self, rows: Vec<Packed>) {
-        rows.into_iter().for_each(|row| self.push(row));
+    /// Adds a chunk that was read, whose messages sort after those here. `false`: they do not.
+    pub(crate) fn push_chunk(&mut self, chunk: Chunk) -> bool {
+        let last = self.chunks.last().map_or(0, |chunk| chunk.last_uid());
+        let sorted = chunk.rows.is_sorted_by(|a, b| a.uid < b.uid) && chunk.first_uid() > last;
+        self.len += chunk.rows.len();
+        if !chunk.rows.is_empty() {
+            self.chunks.push(Arc::new(chunk));
+        }
+        sorted
+    }
+
+    /// Where this very chunk is, unchanged.
+    pub(crate) fn position(&self, chunk: &Arc<Chunk>) -> Option<usize> {
+        self.chunks.iter().position(|known| Arc::ptr_eq(known, chunk))
+    }
+
+    /// The chunk at this place is in a block of a checkpoint now, as it is.
+    pub(crate) fn set_block(&mut self, at: usize, block: ChunkPart) {
+        if let Some(chunk) = self.chunks.get_mut(at) {
+            let chunk = Arc::make_mut(chunk);
+            (chunk.block, chunk.changed, chunk.gone) = (Some(block), Vec::new(), Vec::new());
+        }
     }
 
     /// Which chunk holds `uid` if any does.
@@ -193,7 +266,12 @@ impl Messages {
                 let from = chunk.rows.partition_point(|row| row.uid < first);
                 let to = chunk.rows.partition_point(|row| row.uid <= last);
                 if from < to {
-                    Arc::make_mut(chunk).rows.drain(from..to).for_each(|row| gone(&row));
+                    let chunk = Arc::make_mut(chunk);
+                    let taken: Vec<Packed> = chunk.rows.drain(from..to).collect();
+                    for row in &taken {
+                        chunk.note_gone(row.uid);
+                        gone(row);
+                    }
                     self.len -= to - from;
                     touched = true;
                 }
@@ -217,6 +295,7 @@ impl Messages {
                     let last = Arc::make_mut(last);
                     last.modseq_max = last.modseq_max.max(chunk.modseq_max);
                     last.rows.extend_from_slice(&chunk.rows);
+                    (last.block, last.changed, last.gone) = (None, Vec::new(), Vec::new());
                 }
                 _ => merged.push(chunk),
             }
@@ -246,6 +325,7 @@ fn change_rows(
             if let Some(place) = chunk.rows.get_mut(at) {
                 *place = row;
             }
+            chunk.note_change(row.uid);
         }
     }
 }

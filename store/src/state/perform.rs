@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mail::flags::{FlagSet, SystemFlags};
 use mail::uidset::UidSet;
-use mail::{Seq, Timestamp, Uid, UidValidity};
+use mail::{Uid, UidValidity};
 
 use super::mailbox::MailboxData;
 use super::messages::Packed;
@@ -272,7 +272,7 @@ impl State {
     }
 
     /// Moves messages by arrival to (segment number, index); `moved` sees each afterwards.
-    pub(super) fn place_anew(
+    pub(crate) fn place_anew(
         &mut self,
         to: &BTreeMap<u32, (u32, u32)>,
         mut moved: impl FnMut(&Packed, &mut super::tables::Tables),
@@ -328,14 +328,5 @@ impl State {
         while self.effects.len() > EFFECTS_MAX {
             self.effects.pop_front();
         }
-    }
-}
-
-impl State {
-    /// Seq and time as a decoded checkpoint has them.
-    pub(crate) const fn at(&mut self, seq: Seq, time: Timestamp) {
-        self.seq = seq;
-        self.base = seq;
-        self.time = time;
     }
 }
