@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use edge_http::Operator;
+use edge_imap::Imap;
 use edge_smtp::Smtp;
 use functions::host::local::{Functions, Local};
 use mail::Domain;
 use metrics_exporter_prometheus::PrometheusHandle;
 use net::{Bound, Protocol, Server, Throttle, ThrottleOptions, TlsMode};
 use proto::sasl::Mechanism;
-use proto::smtp;
+use proto::{imap, smtp};
 use store::Store;
 
 use crate::config::{Config, Role};
@@ -57,7 +58,9 @@ pub(super) async fn start(
                 let service = shared.smtp(smtp::Role::Submission, starttls)?;
                 server.start(bound, Arc::new(service));
             }
-            Protocol::Imap => {}
+            Protocol::Imap => {
+                server.start(bound, Arc::new(shared.imap(starttls)));
+            }
         }
     }
     Ok(())
@@ -125,5 +128,25 @@ impl Shared<'_> {
             ..edge_smtp::Options::new(Arc::new(core), self.secret.clone())
         };
         Ok(Smtp::new(options, self.store.clone(), self.throttle.clone()))
+    }
+
+    fn imap(&self, starttls: bool) -> Imap {
+        let config = self.config;
+        let core = imap::Config {
+            host: config.hostname(),
+            starttls,
+            mechanisms: Mechanism::ALL.to_vec(),
+            append_limit: config.limits.message_size_max.0,
+            id: vec![("name".to_owned(), "Postroad".to_owned())],
+            login_time: config.imap.login,
+            autologout_time: config.imap.idle,
+        };
+        let options = edge_imap::Options {
+            iterations: config.login.iterations,
+            quota_bytes: config.limits.quota.map(|size| size.0),
+            search_time: config.imap.search,
+            ..edge_imap::Options::new(core, self.secret.clone())
+        };
+        Imap::new(options, self.store.clone(), self.throttle.clone())
     }
 }
