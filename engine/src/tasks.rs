@@ -58,6 +58,8 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let room = self.0.room.clone();
+        // Boxed once: what an async block is given, and awaits, it would hold twice.
+        let future = Box::pin(future);
         let task = async move {
             // The semaphore is never closed, so this never fails.
             let _turn = room.acquire_owned().await;

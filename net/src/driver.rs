@@ -81,15 +81,16 @@ pub enum End {
 /// Drives `core` over `stream` until it ends; `edge` answers. A panic in the core or the edge
 /// ends this connection only. Never holds more than what the core does not take of one read
 /// (16 KiB) and 16 KiB of output.
-pub async fn serve<C: Core, E: Edge<C>>(
+pub fn serve<'a, C: Core + 'a, E: Edge<C> + 'a>(
     stream: BoxStream,
     core: C,
     edge: E,
-    driver: &Driver,
+    driver: &'a Driver,
     drain: DrainSignal,
-) -> End {
+) -> impl Future<Output = End> + Send + 'a {
     let pace = WritePace { stall: driver.pace.write_stall };
-    let mut connection = Connection {
+    // Boxed here: what an async function is given, and keeps, it holds twice.
+    let connection = Box::new(Connection {
         wire: Wire::new(stream, driver.clock.clone(), pace),
         core,
         edge,
@@ -100,31 +101,38 @@ pub async fn serve<C: Core, E: Edge<C>>(
         told_to_drain: false,
         lates: 0,
         ended: false,
-    };
-    let mut over = drain;
+    });
+    drive(connection, drain)
+}
+
+async fn drive<C: Core, E: Edge<C>>(
+    mut connection: Box<Connection<'_, C, E>>,
+    mut drain: DrainSignal,
+) -> End {
     let outcome = {
         let run = AssertUnwindSafe(connection.run()).catch_unwind();
         tokio::select! {
             biased;
             outcome = run => outcome,
-            () = over.over() => return End::Cut,
+            () = drain.over() => return End::Cut,
         }
     };
     let end = match outcome {
         Ok(Ok(end) | Err(end)) => end,
         Err(_panic) => {
+            let protocol = connection.driver.protocol;
             metrics::counter!("postroad_panics_total", "at" => "connection").increment(1);
-            tracing::error!(protocol = %driver.protocol, "a connection panicked and was ended");
-            let farewell = driver.protocol.farewell("internal error, try again later");
+            tracing::error!(%protocol, "a connection panicked and was ended");
+            let farewell = protocol.farewell("internal error, try again later");
             let mut out = Out { wire: &mut connection.wire };
-            if out.write(farewell.as_bytes()).await.is_err() {
+            if Box::pin(out.write(farewell.as_bytes())).await.is_err() {
                 return End::Panicked;
             }
             End::Panicked
         }
     };
     if matches!(end, End::Closed | End::Panicked) {
-        connection.wire.close().await;
+        Box::pin(connection.wire.close()).await;
     }
     end
 }
@@ -198,7 +206,7 @@ impl<C: Core, E: Edge<C>> Connection<'_, C, E> {
             match self.core.step(now) {
                 Step::Send(bytes) => {
                     self.flow = Flow::default();
-                    Out { wire: &mut self.wire }.write(bytes).await?;
+                    self.wire.put(bytes).await?;
                 }
                 Step::Take(bytes) => {
                     self.flow.on = true;

@@ -157,7 +157,7 @@ impl Server {
             let Some(incoming) = prepared.await else { return };
             drop((server, listener));
             tracing::Span::current().record("peer", tracing::field::display(&incoming.peer));
-            handle(incoming).await;
+            Box::pin(handle(incoming)).await;
         };
         drop(self.tasks.spawn("connection", connection.instrument(span)));
     }

@@ -66,6 +66,16 @@ impl Wire {
         std::future::poll_fn(|cx| poll_read(stream, cx, &mut take)).await
     }
 
+    /// [`Wire::write`] for the driver: what fits into the buffer costs no future, the rest is boxed,
+    /// so that an idle connection does not keep its space.
+    pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        if !self.broken && self.buffer.len() + bytes.len() <= BUFFER_BYTES_MAX {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        Box::pin(self.write(bytes)).await
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         if self.broken {
             return Err(Gone);
@@ -114,6 +124,10 @@ impl Wire {
         if self.buffer.is_empty() {
             return if self.broken { Err(Gone) } else { Ok(()) };
         }
+        Box::pin(self.flush_now()).await
+    }
+
+    async fn flush_now(&mut self) -> Result<(), Gone> {
         self.write_buffer().await?;
         let deadline = self.clock.instant().after(self.pace.stall);
         let stream = &mut self.stream;
@@ -128,7 +142,7 @@ impl Wire {
     }
 
     /// Flushes, says good-bye on the stream (close_notify, FIN) and ends.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(&mut self) {
         if self.flush().await.is_err() {
             return;
         }

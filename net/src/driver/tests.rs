@@ -382,3 +382,17 @@ async fn a_drain_cuts_who_does_not_end() {
     assert!(!finished);
     assert_eq!(test.rest().await, ("hello\n".to_owned(), End::Cut));
 }
+
+/// DESIGN *Budgets*: an idle connection is small. Grows here before it is seen in a process.
+#[tokio::test]
+async fn an_idle_connection_is_small() {
+    let (_client, server) = tokio::io::duplex(16);
+    let clock = Arc::new(ManualClock::default());
+    let driver = Driver { clock, tls: None, protocol: Protocol::Smtp, pace: Pace::default() };
+    let signal = Drain::new().signal();
+    let serving = serve(Box::new(server), Echo::new(), EchoEdge::default(), &driver, signal);
+    assert!(size_of_val(&serving) <= 1024, "{} bytes to wait with", size_of_val(&serving));
+    let connection = size_of::<Connection<'_, Echo, EchoEdge>>();
+    let own = connection - size_of::<Echo>() - size_of::<EchoEdge>();
+    assert!(own <= 320, "{own} bytes besides core and edge");
+}
