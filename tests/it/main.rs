@@ -8,4 +8,5 @@ mod imap_commands;
 mod kill;
 mod power_cut;
 mod real_mail;
+mod scram;
 mod smtp_attacks;

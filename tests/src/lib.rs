@@ -13,6 +13,7 @@ pub mod imap;
 pub mod ledger;
 pub mod message;
 pub mod office;
+pub mod scram;
 pub mod seeded;
 pub mod smtp;
 pub mod stream;
