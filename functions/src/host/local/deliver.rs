@@ -91,7 +91,12 @@ impl Loop {
                 deliver.flush().await;
                 continue;
             }
-            let next = if flying.is_empty() { waiting.next() } else { waiting.next().max(hold) };
+            let next = match flying.len() {
+                0 => waiting.next(),
+                // Nothing more is begun before one of them has ended: do not wake for it.
+                BATCHES_MAX.. => Instant::NEVER,
+                _ => waiting.next().max(hold),
+            };
             let wake = clock.sleep_until(next.min(look_at_items));
             tokio::select! {
                 biased;

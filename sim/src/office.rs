@@ -1,0 +1,102 @@
+//! The processes of one region: each has its own engines on the shared world, its own store, and
+//! the functions it runs. A crash drops all of it where it stands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use engine::memory::World;
+use functions::host::local::{Functions, Local};
+use store::{Options, Store, Timing, Upkeep};
+
+/// Every process, and what it does.
+pub(crate) const PROCESSES: [(&str, Functions); 5] = [
+    ("edge-1", Functions { deliver: false, maintain: false, replicate: false }),
+    ("edge-2", Functions { deliver: true, maintain: false, replicate: false }),
+    ("deliver", Functions { deliver: true, maintain: false, replicate: false }),
+    ("maintain-1", Functions { deliver: false, maintain: true, replicate: true }),
+    ("maintain-2", Functions { deliver: false, maintain: true, replicate: false }),
+];
+
+/// One running process.
+struct Process {
+    store: Store,
+    _functions: Local,
+}
+
+/// All of them.
+pub(crate) struct Office {
+    world: World,
+    running: BTreeMap<&'static str, Process>,
+}
+
+impl Office {
+    pub(crate) fn new(world: World) -> Self {
+        Self { world, running: BTreeMap::new() }
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Starts a process, again if it had crashed; returns its store.
+    pub(crate) fn start(&mut self, name: &'static str, functions: Functions) -> Store {
+        self.crash(name);
+        self.world.note(&format!("start {name}"));
+        let store = Store::new(self.world.process(name), options(name));
+        let local = Local::start(&store, functions);
+        self.running.insert(name, Process { store: store.clone(), _functions: local });
+        store
+    }
+
+    /// Everything of the process is dropped where it stands.
+    pub(crate) fn crash(&mut self, name: &str) {
+        if let Some(process) = self.running.remove(name) {
+            self.world.note(&format!("crash {name}"));
+            process.store.engines().tasks.abort();
+        }
+    }
+
+    pub(crate) fn store(&self, name: &str) -> Option<Store> {
+        self.running.get(name).map(|process| process.store.clone())
+    }
+}
+
+/// Times and bounds shrunk, so that everything happens many times in two minutes.
+fn options(name: &str) -> Options {
+    let ms = Duration::from_millis;
+    let s = Duration::from_secs;
+    Options {
+        region: "home".to_owned(),
+        edge: name.to_owned(),
+        spool_bytes_max: 4 << 10,
+        timing: Timing {
+            retry_min: ms(10),
+            retry_max: ms(400),
+            commit_patience: s(20),
+            unavailable_patience: s(2),
+            writer_life: s(25),
+            writer_kept: s(60),
+            claim_lease: ms(700),
+            sweep: s(2),
+            directory_fresh: s(1),
+            space_check: s(5),
+            compact_after: s(15),
+            restore_window: s(20),
+            backup_interval: s(5),
+            item_kept: s(3_000),
+            item_retry: s(3),
+            hint_kept: s(60),
+            ..Timing::default()
+        },
+        upkeep: Upkeep {
+            checkpoint_entries: 20,
+            checkpoint_bytes: 16 << 10,
+            compact_records: 6,
+            compact_bytes: 32 << 10,
+            small_segments: 3,
+            writer_numbers: 40,
+            ..Upkeep::default()
+        },
+        ..Options::default()
+    }
+}
