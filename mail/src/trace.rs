@@ -159,11 +159,8 @@ impl Prefix {
     /// [`NotAField`] if it is anything else: then it would end the header, or become part of the
     /// field before it.
     pub fn push(&mut self, field: &str) -> Result<(), NotAField> {
-        let mut found = fields(field.as_bytes());
-        let is_field = found.next().is_some_and(|first| {
-            !first.name.is_empty() && first.range.end == field.len() && has_only_crlf(field)
-        });
-        if !is_field || self.bytes.len() + field.len() > PREFIX_BYTES_MAX {
+        check_field(field)?;
+        if self.bytes.len() + field.len() > PREFIX_BYTES_MAX {
             return Err(NotAField);
         }
         self.bytes.extend_from_slice(field.as_bytes());
@@ -191,6 +188,15 @@ pub fn without_return_path(prefix: &[u8]) -> &[u8] {
         Some(first) if first.is("Return-Path") => prefix.get(first.range.end..).unwrap_or_default(),
         _ => prefix,
     }
+}
+
+/// That `field` is one whole header field of CRLF lines.
+pub(crate) fn check_field(field: &str) -> Result<(), NotAField> {
+    let mut found = fields(field.as_bytes());
+    let is_field = found.next().is_some_and(|first| {
+        !first.name.is_empty() && first.range.end == field.len() && has_only_crlf(field)
+    });
+    if is_field { Ok(()) } else { Err(NotAField) }
 }
 
 /// Every line ends with CRLF, and there is no CR, LF or NUL else.

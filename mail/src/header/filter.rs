@@ -1,7 +1,8 @@
-//! Takes fields out of a message's header while it streams through: the few cases in which a
-//! message is changed at all (DESIGN.md, *Addresses, credentials, text*).
+//! Takes fields out of a message's header, and adds what it lacks, while it streams through: the
+//! few cases in which a message is changed at all (DESIGN.md, *Addresses, credentials, text*).
 
 use crate::header::{is_blank, name_length};
+use crate::trace::NotAField;
 
 #[cfg(test)]
 mod tests;
@@ -44,11 +45,13 @@ impl Unwanted {
     }
 }
 
-/// Copies a message without its unwanted fields. Holds at most 4 KiB; after the header everything
-/// is passed on as it is.
+/// Copies a message without its unwanted fields, and with those that it lacks at the end of its
+/// header. Holds at most 4 KiB; after the header everything is passed on as it is.
 #[derive(Debug)]
 pub struct Filter {
     unwanted: Vec<Unwanted>,
+    /// Fields to add unless one of their name was seen.
+    missing: Vec<String>,
     state: State,
     held: Vec<u8>,
     /// Whole lines of a field that do not yet tell.
@@ -74,7 +77,18 @@ impl Filter {
     #[must_use]
     pub const fn new(unwanted: Vec<Unwanted>) -> Self {
         let state = State::Line { dropping: false };
-        Self { unwanted, state, held: Vec::new(), untold: Vec::new(), removed: 0 }
+        let missing = Vec::new();
+        Self { unwanted, missing, state, held: Vec::new(), untold: Vec::new(), removed: 0 }
+    }
+
+    /// Adds `field` (name to line end) if the message has none of its name: Message-ID and Date of
+    /// a submission (RFC 6409 §8). Its place is the end of the header, so that the summary has it.
+    /// # Errors
+    /// [`NotAField`] if it is not one whole header field.
+    pub fn adding(mut self, field: String) -> Result<Self, NotAField> {
+        crate::trace::check_field(&field)?;
+        self.missing.push(field);
+        Ok(self)
     }
 
     /// Takes the next bytes; appends those that stay.
@@ -120,6 +134,16 @@ impl Filter {
             self.judge(dropping, true, out);
         }
         out.append(&mut self.untold);
+        if self.state != State::Body {
+            if !self.missing.is_empty() && out.last().is_some_and(|last| *last != b'\n') {
+                out.extend_from_slice(b"\r\n");
+            }
+            self.add_missing(out);
+        }
+    }
+
+    fn add_missing(&mut self, out: &mut Vec<u8>) {
+        self.missing.drain(..).for_each(|field| out.extend_from_slice(field.as_bytes()));
     }
 
     /// How many fields were taken out.
@@ -140,8 +164,13 @@ impl Filter {
         out.append(&mut self.untold);
         if is_blank(&line) {
             self.state = State::Body;
+            self.add_missing(out);
             out.extend_from_slice(&line);
             return;
+        }
+        if let Some((length, _)) = name_length(&line) {
+            let name = line.get(..length).unwrap_or_default();
+            self.missing.retain(|field| !name_of(field).eq_ignore_ascii_case(name));
         }
         let drop = if continues {
             dropping
@@ -176,4 +205,9 @@ impl Filter {
         }
         told
     }
+}
+
+/// The name of a whole field.
+fn name_of(field: &str) -> &[u8] {
+    field.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default()
 }

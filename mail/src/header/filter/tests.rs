@@ -47,3 +47,30 @@ fn only_results_in_our_name_go() {
     );
     check(&blank, "X: y\r\n\r\n", 1);
 }
+
+#[test]
+fn what_is_missing_is_added_at_the_end_of_the_header() {
+    let check = |message: &str, expected: &str| {
+        for size in 1..=message.len().max(1) {
+            let filter = Filter::new(vec![Unwanted::Bcc]).adding("Date: d\r\n".into()).unwrap();
+            let mut filter = filter.adding("Message-ID: <m>\r\n".into()).unwrap();
+            let mut out = Vec::new();
+            message.as_bytes().chunks(size).for_each(|piece| filter.feed(piece, &mut out));
+            filter.finish(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "pieces of {size}");
+        }
+    };
+    check("A: b\r\n\r\nbody", "A: b\r\nDate: d\r\nMessage-ID: <m>\r\n\r\nbody");
+    check("DATE : x\r\nBcc: y\r\n\r\n", "DATE : x\r\nMessage-ID: <m>\r\n\r\n");
+    check("message-id: x\r\nA: b\r\n date: y", "message-id: x\r\nA: b\r\n date: y\r\nDate: d\r\n");
+    check("date: x\nmessage-id: y\n\nDate: z", "date: x\nmessage-id: y\n\nDate: z");
+    check("\r\n", "Date: d\r\nMessage-ID: <m>\r\n\r\n");
+    let long = "x".repeat(5_000);
+    check(
+        &format!("Date: {long}\r\nMessage-ID: {long}\r\n\r\n"),
+        &format!("Date: {long}\r\nMessage-ID: {long}\r\n\r\n"),
+    );
+    for bad in ["", "Date: d", "Date: d\r\n\r\n", "Date d\r\n", "A: b\r\nC: d\r\n"] {
+        assert!(Filter::new(Vec::new()).adding(bad.into()).is_err());
+    }
+}
