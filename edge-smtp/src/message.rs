@@ -1,5 +1,7 @@
 //! A message on its way into the store.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use mail::Envelope;
 use mail::header::addresses;
@@ -28,7 +30,10 @@ pub(crate) struct Message {
 
 impl Message {
     /// Nothing is written yet (I12).
-    pub(crate) async fn begin(store: &Store, envelope: Envelope) -> Result<Self, Refusal> {
+    pub(crate) async fn begin(store: &Store, mut envelope: Envelope) -> Result<Self, Refusal> {
+        // I6: who is named twice gets one copy.
+        let mut seen = BTreeSet::new();
+        envelope.recipients.retain(|recipient| seen.insert(recipient.path.address().clone()));
         match store.ingest().begin().await {
             Ok(incoming) => Ok(Self { envelope, content: Ok(incoming) }),
             Err(error) => Err(replies::not_stored(&error)),

@@ -94,7 +94,7 @@ impl Edge<Server<Stored>> for Session {
         &mut self,
         ask: Ask,
         core: &mut Server<Stored>,
-        _out: &mut Out<'_>,
+        out: &mut Out<'_>,
     ) -> Result<(), Gone> {
         let answer = match ask {
             Ask::Connect => Answer::Accepted,
@@ -115,7 +115,11 @@ impl Edge<Server<Stored>> for Session {
                     Err(refused) => Answer::Refused(refused?),
                 }
             }
-            Ask::Commit => self.commit(core).await?,
+            Ask::Commit => {
+                // What was acknowledged before is told now, whatever becomes of this message.
+                out.flush().await?;
+                self.commit(core).await?
+            }
             Ask::Abort => {
                 self.message = None;
                 return Ok(());

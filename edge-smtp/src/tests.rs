@@ -101,6 +101,34 @@ async fn several_recipients_are_not_told_of_one_another() {
     assert!(!stored.prefix.contains(" for <"), "{}", stored.prefix);
 }
 
+// I6
+#[tokio::test(start_paused = true)]
+async fn who_is_named_twice_gets_one_copy() {
+    let office = Office::start(Role::Mx).await;
+    let mut client = office.connect("203.0.113.9").await;
+    let recipients = ["ana@example.test", "ANA@example.test", "\"ana\"@EXAMPLE.test"];
+    client.send("<>", &recipients, &message("x")).await.expect(250);
+    let [stored] = &office.stored().await[..] else { panic!("one message") };
+    assert_eq!(stored.recipients, ["ana@example.test"]);
+}
+
+// What was acknowledged stays so, though the next message on the connection ends in doubt.
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_is_told_before_the_next_message_is_tried() {
+    let office = Office::start(Role::Mx).await;
+    let mut client = office.connect("203.0.113.9").await;
+    client.say("EHLO client.test").await.expect(250);
+    let one = "MAIL FROM:<>\r\nRCPT TO:<ana@example.test>\r\nBDAT 5 LAST\r\nhello";
+    client.send_raw(one.as_bytes()).await;
+    for code in [250, 250, 250] {
+        client.reply().await.expect(code);
+    }
+    office.never_answer_after(1);
+    client.send_raw(format!("{one}{one}").as_bytes()).await;
+    let said = client.rest().await;
+    assert_eq!(said.matches("stored as").count(), 1, "{said}");
+}
+
 // [N]: nobody knows whether it was stored, so nobody is told anything.
 #[tokio::test(start_paused = true)]
 async fn an_unknown_outcome_closes_without_a_reply() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::Engines;
-use engine::memory::{Faults, World};
+use engine::memory::{Ending, Faults, World};
 use mail::{AccountId, Address, Domain, Timestamp};
 use net::{Drain, Driver, Pace, Peer, Protocol, Service as _, Throttle, ThrottleOptions, serve};
 use proto::sasl::{Mechanism, Verifier};
@@ -139,6 +139,12 @@ impl Office {
         self.world.set_faults(Faults { lost_dropped: 1_000, ..Faults::default() });
     }
 
+    /// So many more writes are answered, then none: those may have happened or not.
+    pub(super) fn never_answer_after(&self, answered: usize) {
+        self.never_answer();
+        self.world.next_writes(std::iter::repeat_n(Ending::Answered, answered));
+    }
+
     /// From now on the store is away.
     pub(super) fn unavailable(&self) {
         self.world.set_faults(Faults { failed: 1_000, ..Faults::default() });
@@ -181,7 +187,7 @@ impl Client {
         self.reply().await
     }
 
-    async fn reply(&mut self) -> Said {
+    pub(super) async fn reply(&mut self) -> Said {
         let mut text = String::new();
         loop {
             let from = text.len();
