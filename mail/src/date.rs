@@ -130,9 +130,19 @@ impl DateTime {
             lexer.eat(b',');
             lexer.skip_comments();
         }
+        // asctime, which some programs write: month, day, time, year.
+        if lexer.peek().is_some_and(|byte| byte.is_ascii_alphabetic()) {
+            let month = month_name(&mut lexer)?;
+            lexer.skip_comments();
+            let day = u8::try_from(number(&mut lexer, 2)?.0).ok()?;
+            lexer.skip_comments();
+            let time = time_of_day(&mut lexer)?;
+            let year = number(&mut lexer, 4)?.0;
+            return Some(Self::new(Date::new(year, month, day)?, time, 0));
+        }
         let day = u8::try_from(number(&mut lexer, 2)?.0).ok()?;
         separator(&mut lexer);
-        let month = month_number(lexer.take_while(|byte| byte.is_ascii_alphabetic()))?;
+        let month = month_name(&mut lexer)?;
         separator(&mut lexer);
         let year = match number(&mut lexer, 4)? {
             // RFC 5322 §4.3: two digits are 1950–2049, three are counted from 1900.
@@ -141,12 +151,8 @@ impl DateTime {
             (year, _) => year,
         };
         lexer.skip_comments();
-        let hour = number(&mut lexer, 2)?.0;
-        let minute = if colon(&mut lexer) { number(&mut lexer, 2)?.0 } else { return None };
-        let second = if colon(&mut lexer) { number(&mut lexer, 2)?.0 } else { 0 };
-        lexer.skip_comments();
+        let time = time_of_day(&mut lexer)?;
         let offset = zone(&mut lexer).unwrap_or(0);
-        let time = clock(hour, minute, second)?;
         Some(Self::new(Date::new(year, month, day)?, time, offset))
     }
 
@@ -229,6 +235,19 @@ fn colon(lexer: &mut Lexer<'_>) -> bool {
     found
 }
 
+/// `hh:mm` or `hh:mm:ss`, and the white space behind it.
+fn time_of_day(lexer: &mut Lexer<'_>) -> Option<[u8; 3]> {
+    let hour = number(lexer, 2)?.0;
+    let minute = if colon(lexer) { number(lexer, 2)?.0 } else { return None };
+    let second = if colon(lexer) { number(lexer, 2)?.0 } else { 0 };
+    lexer.skip_comments();
+    clock(hour, minute, second)
+}
+
+fn month_name(lexer: &mut Lexer<'_>) -> Option<u8> {
+    month_number(lexer.take_while(|byte| byte.is_ascii_alphabetic()))
+}
+
 fn month_number(name: &[u8]) -> Option<u8> {
     let found = |known: &str| {
         // Some write the whole name.
@@ -259,6 +278,8 @@ fn zone(lexer: &mut Lexer<'_>) -> Option<i16> {
     let west = match lexer.peek()? {
         b'+' => false,
         b'-' => true,
+        // "0530" has lost its sign; nothing else is known of it.
+        b'0'..=b'9' => return offset(false, number(lexer, 4)?.0),
         _ => {
             let name = lexer.take_while(|byte| byte.is_ascii_alphabetic()).to_ascii_uppercase();
             return Some(match name.as_slice() {

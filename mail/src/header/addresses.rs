@@ -155,7 +155,7 @@ impl List<'_> {
 
     /// After "<": optional route, local part, "@", domain, ">".
     fn angle(&mut self, name: &Words) {
-        let name = name.some.then_some(&*name.phrase);
+        let name = Some(&*name.phrase).filter(|phrase| !phrase.is_empty());
         let mut route = None;
         self.lexer.skip_comments();
         if self.lexer.peek() == Some(b'@') {

@@ -65,6 +65,7 @@ fn addresses_are_taken_apart_raw() {
         ("root (Charlie)", r#"("Charlie" - "root" "")"#),
         ("Ana <>", r#"("Ana" - "" "")"#),
         ("<>", ""),
+        ("\"\" <>", ""),
         ("a@[192.0.2.1]", r#"(- - "a" "[192.0.2.1]")"#),
         ("a@b c@d", r#"(- - "a" "b")"#),
         ("A <a@b> B <c@d>", r#"("A" - "a" "b") (- - "c" "d")"#),
