@@ -267,8 +267,11 @@ fn clock(hour: u16, minute: u16, second: u16) -> Option<[u8; 3]> {
     Some([small(hour)?, small(minute)?, small(second.min(59))?])
 }
 
-/// `hhmm` as minutes.
+/// `hhmm` as minutes; the last two digits are 00 to 59 (RFC 5322 §3.3).
 fn offset(west: bool, hhmm: u16) -> Option<i16> {
+    if hhmm % 100 > 59 {
+        return None;
+    }
     let minutes = i16::try_from(hhmm / 100 * 60 + hhmm % 100).ok()?;
     Some(if west { -minutes } else { minutes })
 }

@@ -19,6 +19,8 @@ fn dates_of_mail_are_read_as_they_are_met() {
     check("Mon, 1-January-2024 9.05.06 +0100", "Mon, 1 Jan 2024 09:05:06 +0100");
     check("Wed, 29 Feb 2012 23:59:60 +0000", "Wed, 29 Feb 2012 23:59:59 +0000");
     check("(c) Fri (c), 21 (c) Nov(c)1997(c)09:(c)55 : 06(c)", "Fri, 21 Nov 1997 09:55:06 +0000");
+    check("1 Jan 2020 00:00 -9999", "Wed, 1 Jan 2020 00:00:00 +0000");
+    check("1 Jan 2020 00:00 -9959", "Wed, 1 Jan 2020 00:00:00 -9959");
     check("Sat Sep 21 08:18:08 2002", "Sat, 21 Sep 2002 08:18:08 +0000");
     check("Fri, 02 Aug 2002 23:37:59 0530", "Fri, 2 Aug 2002 23:37:59 +0530");
     for bad in [
