@@ -54,7 +54,7 @@ impl Session {
             Err(error) => return Err(error.into()),
         };
         let show = (!store.silent).then_some(&outcome.passed);
-        let own = Own { show, silent: seq.filter(|_| store.silent) };
+        let own = Own { show, silent: seq.filter(|_| store.silent), told: None };
         // RFC 9051 §7.5.1: expunges wait if messages were counted by number.
         self.announce(store.uid, own, client, out).await?;
         let Outcome { modified, missing, .. } = outcome;

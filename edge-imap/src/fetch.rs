@@ -24,7 +24,7 @@ use proto::imap::response::Response;
 use store::change::{Change, FlagOp};
 use store::{AccountLog, ChangeError, LogError};
 
-use crate::announce::Client;
+use crate::announce::{Client, Own};
 use crate::fetch::line::{Message, Unwritten, Writer};
 use crate::fetch::plan::Plan;
 use crate::fetch::reading::Reading;
@@ -64,7 +64,7 @@ impl Session {
         if let Some(since) = fetch.changed_since {
             uids = changed_since(&log, selected, &uids, Seq(since));
         }
-        let made_seen = self.make_seen(&log, &plan, &uids).await?;
+        let (seq, made_seen) = self.make_seen(&log, &plan, &uids).await?;
         let selected = self.selected()?;
         let mut missed = Missed::default();
         let mut writer = Writer::new(out, client.style);
@@ -77,20 +77,22 @@ impl Session {
             }
         }
         writer.flush().await?;
+        let own = Own { told: seq, ..Own::default() };
+        self.announce(fetch.uid, own, client, out).await?;
         missed.answer(fetch.uid)
     }
 
     /// Sets \Seen on the messages that are about to be read (RFC 9051 §6.4.5), in one entry;
-    /// returns which got it. Reading goes on where that cannot be done now.
+    /// returns the entry and which got it. Reading goes on where that cannot be done now.
     async fn make_seen(
         &mut self,
         log: &AccountLog,
         plan: &Plan,
         uids: &UidSet,
-    ) -> Result<UidSet, Stop> {
+    ) -> Result<(Option<Seq>, UidSet), Stop> {
         let selected = self.selected()?;
         if !plan.sets_seen || selected.read_only {
-            return Ok(UidSet::default());
+            return Ok((None, UidSet::default()));
         }
         let mailbox = selected.id;
         let flags = FlagSet::system(SystemFlags::SEEN);
@@ -109,11 +111,14 @@ impl Session {
             Ok(Change::Flags { mailbox, uids: unseen, op: FlagOp::Add, flags })
         });
         match changed.await {
-            Ok(changed) => Ok(changed.effects.flagged.map(|(_, uids)| uids).unwrap_or_default()),
-            Err(ChangeError::Refused(Nothing)) => Ok(UidSet::default()),
+            Ok(changed) => {
+                let flagged = changed.effects.flagged.map(|(_, uids)| uids);
+                Ok((Some(changed.seq), flagged.unwrap_or_default()))
+            }
+            Err(ChangeError::Refused(Nothing)) => Ok((None, UidSet::default())),
             Err(ChangeError::Log(error)) => {
                 tracing::warn!(%error, "messages are read without being marked so");
-                Ok(UidSet::default())
+                Ok((None, UidSet::default()))
             }
         }
     }

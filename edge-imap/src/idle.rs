@@ -64,6 +64,7 @@ impl Session {
         let now = idle.clock.instant();
         if now >= idle.reread {
             idle.reread = now.after(self.shared.options.idle_reread);
+            self.still_welcome().await?;
             self.log()?.fresh().await?;
         }
         self.announce(true, Own::default(), client, out).await

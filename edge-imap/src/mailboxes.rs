@@ -142,7 +142,7 @@ impl Session {
         }
         let log = self.log()?;
         log.fresh().await?;
-        let patterns = Patterns::new(&list.reference, &list.patterns);
+        let patterns = Patterns::new(&list.reference, &list.patterns)?;
         let limit = self.shared.options.core.append_limit;
         log.view(|state| {
             let tree = Tree::new(known(state));
@@ -167,7 +167,7 @@ impl Session {
         out: &mut Out<'_>,
     ) -> Result<Answer, Stop> {
         let log = self.log()?;
-        let patterns = Patterns::new(reference, &[pattern.to_owned()]);
+        let patterns = Patterns::new(reference, &[pattern.to_owned()])?;
         let mut bytes = Vec::new();
         log.view(|state| {
             let tree = Tree::new(known(state));

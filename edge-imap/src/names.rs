@@ -25,13 +25,22 @@ pub(crate) fn creatable(name: &MailboxName) -> Result<String, Refusal> {
     })
 }
 
+/// Most bytes of all patterns of one LIST.
+const PATTERNS_BYTES_MAX: usize = 8_000;
+
 /// What a client looks for with LIST.
 pub(crate) struct Patterns(Vec<ListPattern>);
 
 impl Patterns {
-    /// Each of `patterns` behind `reference`; one that is longer than any name matches none.
-    pub(crate) fn new(reference: &str, patterns: &[String]) -> Self {
-        Self(patterns.iter().filter_map(|text| ListPattern::new(reference, text).ok()).collect())
+    /// Each of `patterns` behind `reference`; one that is longer than any name matches none. All
+    /// together are bounded, for each is held against every name (B2).
+    pub(crate) fn new(reference: &str, patterns: &[String]) -> Result<Self, Refusal> {
+        let bytes: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
+        if bytes > PATTERNS_BYTES_MAX {
+            return Err(Refusal::Limit("the patterns of LIST have at most 8,000 bytes in all"));
+        }
+        let patterns = patterns.iter().filter_map(|text| ListPattern::new(reference, text).ok());
+        Ok(Self(patterns.collect()))
     }
 
     /// Whether one of them matches. Linear (B2).

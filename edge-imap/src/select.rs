@@ -15,7 +15,7 @@ use crate::fetch::GROUP;
 use crate::flags;
 use crate::names::canonical;
 use crate::replies::{Refusal, Stop};
-use crate::selection::{Selected, groups, vanished};
+use crate::selection::{Selected, View, groups, vanished};
 use crate::session::Session;
 
 /// What SELECT tells of a mailbox.
@@ -45,6 +45,7 @@ impl Session {
         }
         out.write(&bytes).await?;
         let name = canonical(&select.mailbox).map_err(|_| Refusal::NoMailbox)?;
+        self.still_welcome().await?;
         // [X]: never older than what any other session was told.
         log.fresh().await?;
         let Some(told) = log.view(|state| look(state, &name, select.read_only)) else {
@@ -79,7 +80,7 @@ fn look(state: &State, name: &str, read_only: bool) -> Option<Told> {
     let selected = Selected {
         id: mailbox.id(),
         read_only,
-        view: mailbox.messages().map(|message| message.uid).collect(),
+        view: View::from(&mailbox.uids()),
         told: state.seq(),
         told_gone: state.seq(),
         keywords: mailbox.keywords().cloned().collect(),

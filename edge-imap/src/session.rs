@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use net::{Edge, Gone, Out, Peer};
 use proto::imap::command::{Body, Command};
+use proto::imap::response::{Code, Response};
 use proto::imap::{Answer, Ask, Server};
 use store::AccountLog;
 use store::directory::Entry;
@@ -26,6 +27,8 @@ pub struct Session {
     pub(crate) selected: Option<Selected>,
     pub(crate) appending: Option<Box<Appending>>,
     pub(crate) idle: Option<Idle>,
+    /// CONDSTORE was enabled when the last command came.
+    condstore: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -43,7 +46,15 @@ pub(crate) struct Login {
 
 impl Session {
     pub(crate) const fn new(shared: Arc<Shared>, peer: Peer) -> Self {
-        Self { shared, peer, login: None, selected: None, appending: None, idle: None }
+        Self {
+            shared,
+            peer,
+            login: None,
+            selected: None,
+            appending: None,
+            idle: None,
+            condstore: false,
+        }
     }
 
     /// The log of the account that is logged in.
@@ -99,6 +110,7 @@ impl Session {
         out: &mut Out<'_>,
     ) -> Result<Answer, Stop> {
         let Command { tag, body } = command;
+        self.tell_modseq(client, out).await?;
         // RFC 9051 §7.5.1: no EXPUNGE in answers to FETCH, STORE and SEARCH by number.
         let may_expunge = match &body {
             Body::Fetch(fetch) => fetch.uid,
@@ -158,8 +170,42 @@ impl Session {
         self.announce(may_expunge, Own::default(), client, out).await
     }
 
+    /// RFC 7162 §3.1: when CONDSTORE comes to be enabled while a mailbox is selected, the client
+    /// is told its HIGHESTMODSEQ.
+    async fn tell_modseq(&mut self, client: Client, out: &mut Out<'_>) -> Result<(), Stop> {
+        let new = client.condstore && !std::mem::replace(&mut self.condstore, client.condstore);
+        let Some(selected) = self.selected.as_ref().filter(|_| new) else { return Ok(()) };
+        let modseq = self.log()?.view(|state| {
+            let mailbox = state.mailbox(selected.id);
+            // No more than the client has been told of, or it would miss the rest (I4).
+            mailbox.map_or(selected.told, |mailbox| mailbox.highest_modseq().min(selected.told))
+        });
+        let code = Code::HighestModSeq(modseq.0.max(1));
+        let mut bytes = Vec::new();
+        Response::Ok(Some(code), "CONDSTORE is enabled".into()).encode(client.style, &mut bytes);
+        out.write(&bytes).await?;
+        Ok(())
+    }
+
+    /// Ends the session of an account that was removed, disabled, or whose log goes on elsewhere.
+    /// A directory that does not answer ends none.
+    pub(crate) async fn still_welcome(&self) -> Result<(), Stop> {
+        let login = self.login.as_ref().ok_or(Stop::Gone)?;
+        let welcome = match self.shared.store.directory().account(login.entry.id).await {
+            Ok(Some(entry)) => !entry.row.disabled && entry.account() == login.entry.account(),
+            Ok(None) => false,
+            Err(_) => true,
+        };
+        if welcome {
+            return Ok(());
+        }
+        let text = "the account was closed or moved";
+        Err(Stop::Answer(Box::new(Answer::Bye(Some(Code::Unavailable), text.into()))))
+    }
+
     /// RFC 9051 §6.1.2: the client polls, so it gets what is there now [X].
     async fn noop(&self) -> Result<Answer, Stop> {
+        self.still_welcome().await?;
         self.log()?.fresh().await?;
         Ok(Answer::Ok(None, "done".into()))
     }

@@ -108,16 +108,23 @@ impl View {
 
     /// Removes the UIDs in `gone`; those that are not here are ignored.
     pub(crate) fn remove(&mut self, gone: &UidSet) {
-        let mut kept = Self::default();
-        for range in self.all().difference(gone).ranges() {
-            let before = kept.len();
-            kept.runs.push(Run { first: *range.start(), last: *range.end(), before });
-        }
-        kept.runs.shrink_to_fit();
-        *self = kept;
+        *self = Self::from(&self.all().difference(gone));
     }
 }
 
+impl From<&UidSet> for View {
+    fn from(uids: &UidSet) -> Self {
+        let mut view = Self::default();
+        for range in uids.ranges() {
+            let before = view.len();
+            view.runs.push(Run { first: *range.start(), last: *range.end(), before });
+        }
+        view.runs.shrink_to_fit();
+        view
+    }
+}
+
+#[cfg(test)]
 impl FromIterator<Uid> for View {
     fn from_iter<I: IntoIterator<Item = Uid>>(uids: I) -> Self {
         let mut view = Self::default();

@@ -150,7 +150,6 @@ async fn reading_marks_as_seen_unless_examined_or_peeked() {
         S: f OK …
         C: g FETCH 1 RFC822.TEXT
         S: * 1 FETCH (RFC822.TEXT {4}⏎hell FLAGS (\Flagged \Seen))
-        S: * 1 FETCH (UID 1 FLAGS (\Flagged \Seen))
         S: g OK …
         C: h UID FETCH 1:* (FLAGS)
         S: * 1 FETCH (UID 1 FLAGS (\Flagged \Seen))
