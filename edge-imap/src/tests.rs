@@ -6,6 +6,8 @@
 
 mod changes;
 mod commands;
+mod delivered;
+mod failures;
 mod fetching;
 mod logins;
 mod searching;
@@ -26,8 +28,10 @@ use crate::{Imap, Options};
 
 /// One edge on an empty store, with `ana@example.test` and `bob@example.test`.
 pub(crate) struct Office {
+    pub(crate) world: World,
     pub(crate) store: Store,
-    pub(crate) imap: Imap,
+    imap: Imap,
+    options: Options,
     drain: Drain,
 }
 
@@ -61,9 +65,19 @@ impl Office {
         let mut options = Options::new(config(), b"secret".to_vec());
         options.iterations = sasl::ITERATIONS_MIN;
         change(&mut options);
+        Self::on(world, store, options)
+    }
+
+    fn on(world: World, store: Store, options: Options) -> Self {
         let throttle = Throttle::new(ThrottleOptions::default(), store.engines().clock.clone());
-        let imap = Imap::new(options, store.clone(), throttle);
-        Self { store, imap, drain: Drain::new() }
+        let imap = Imap::new(options.clone(), store.clone(), throttle);
+        Self { world, store, imap, options, drain: Drain::new() }
+    }
+
+    /// Another process with an edge on the same store.
+    pub(crate) fn another(&self, name: &str) -> Self {
+        let store = Store::new(self.world.process(name), store::Options::default());
+        Self::on(self.world.clone(), store, self.options.clone())
     }
 
     /// A connection; its greeting has been read.
