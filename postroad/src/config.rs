@@ -183,9 +183,9 @@ section! {
         /// Recipients of one message.
         pub recipients_max: usize = 1_000,
         /// Messages in one connection.
-        pub messages_max: u32 = 1_000,
+        pub messages_max: u32 = 10_000,
         /// Refused commands after which a client is cut off.
-        pub errors_max: u32 = 30,
+        pub errors_max: u32 = 100,
         /// Wait before the greeting; who talks meanwhile is no mail server.
         pub greeting_pause: Duration = Duration::ZERO,
         /// A command must be complete so long after the last reply (RFC 5321: 5 minutes).
@@ -201,9 +201,9 @@ section! {
         /// Recipients of one message.
         pub recipients_max: usize = 1_000,
         /// Messages in one connection.
-        pub messages_max: u32 = 1_000,
+        pub messages_max: u32 = 10_000,
         /// Refused commands after which a client is cut off.
-        pub errors_max: u32 = 30,
+        pub errors_max: u32 = 100,
         /// A command must be complete so long after the last reply (RFC 5321: 5 minutes).
         pub command: Duration = Duration::from_secs(5 * 60),
         /// Longest connection.

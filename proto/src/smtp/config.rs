@@ -59,7 +59,7 @@ impl Default for Limits {
         Self {
             message_bytes_max: 50 * 1024 * 1024,
             recipients_max: mail::envelope::RECIPIENTS_MAX,
-            messages_max: 1_000,
+            messages_max: 10_000,
             errors_max: 100,
             idle_commands_max: 100,
             line_bytes_max: 2_048,
