@@ -9,6 +9,8 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use memchr::memmem;
 use unicode_normalization::UnicodeNormalization;
 
+use crate::transfer::base64_into;
+
 /// Bytes of one line that are held for a charset that is decoded by lines.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
@@ -110,6 +112,14 @@ pub fn charset_to_text(label: &[u8], bytes: &[u8]) -> String {
     }
 }
 
+/// Whether text of this charset may be cut between any two bytes and joined again. Where shifts
+/// change what bytes mean, each piece begins anew.
+pub(crate) fn joins(label: &[u8]) -> bool {
+    let label = label.to_ascii_lowercase();
+    let shifting: [&[u8]; 4] = [b"iso-2022", b"utf-7", b"utf-16", b"hz"];
+    !shifting.iter().any(|begin| label.starts_with(begin))
+}
+
 enum Charset {
     Stream(&'static Encoding),
     Lines(fn(&[u8]) -> String),
@@ -123,6 +133,7 @@ impl Charset {
             b"utf-7" | b"unicode-1-1-utf-7" | b"utf7" => return Self::Lines(utf7),
             b"hz-gb-2312" | b"hz" => return Self::Lines(hz),
             b"iso-2022-kr" | b"csiso2022kr" => return Self::Lines(iso_2022_kr),
+            b"mac-cyrillic" => return Self::Stream(encoding_rs::X_MAC_CYRILLIC),
             b"cp932" | b"ms932" => return Self::Stream(encoding_rs::SHIFT_JIS),
             b"cp949" | b"uhc" | b"ms949" => return Self::Stream(EUC_KR),
             b"cp950" => return Self::Stream(encoding_rs::BIG5),
@@ -145,15 +156,30 @@ fn guess(bytes: &[u8]) -> String {
     }
 }
 
-/// UTF-7 (RFC 2152). The decoder behind it ends a shifted run only at the next byte.
+/// UTF-7 (RFC 2152): runs of base64 between `+` and `-`, or whatever else ends them, hold UTF-16;
+/// a line begins outside of one.
 fn utf7(bytes: &[u8]) -> String {
-    let Some(decode) = charset_decoder(b"utf-7") else { return guess(bytes) };
-    let mut text = decode(&[bytes, b"\n"].concat());
-    text.truncate(text.trim_end_matches('\n').len());
-    // Line ends that were there are not the one that was added.
-    let ends = bytes.iter().rev().take_while(|byte| **byte == b'\n').count();
-    text.extend(std::iter::repeat_n('\n', ends));
-    text
+    let mut units: Vec<u16> = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'+', rest) {
+        let (plain, run) = rest.split_at_checked(at).unwrap_or_default();
+        units.extend(plain.iter().map(|byte| u16::from(*byte)));
+        let run = run.get(1..).unwrap_or_default();
+        let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        let length = run.iter().position(|byte| !is_base64(byte)).unwrap_or(run.len());
+        let (text, after) = run.split_at_checked(length).unwrap_or_default();
+        if text.is_empty() {
+            units.push(u16::from(b'+'));
+        } else {
+            let mut decoded = Vec::new();
+            base64_into(text, &mut decoded);
+            let (pairs, _) = decoded.as_chunks::<2>();
+            units.extend(pairs.iter().map(|pair| u16::from_be_bytes(*pair)));
+        }
+        rest = after.strip_prefix(b"-").unwrap_or(after);
+    }
+    units.extend(rest.iter().map(|byte| u16::from(*byte)));
+    String::from_utf16_lossy(&units)
 }
 
 /// HZ (RFC 1843): `~{` and `~}` switch to GB 2312 and back; a line begins in ASCII.

@@ -136,6 +136,7 @@ impl Limits {
         }
         count.open += 1;
         counts.open += 1;
+        metrics::gauge!("postroad_connections_open").increment(1);
         Ok(Permit { shared: self.shared.clone(), network })
     }
 
@@ -161,6 +162,7 @@ impl std::fmt::Debug for Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        metrics::gauge!("postroad_connections_open").decrement(1);
         let now = self.shared.clock.instant();
         let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.open = counts.open.saturating_sub(1);

@@ -1,6 +1,7 @@
 //! Reading segments: their indexes, and parts of their records, checked and kept in memory within
 //! a bound.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,6 +51,17 @@ impl Weighter<ObjectKey, Arc<Locations>> for Weights {
     }
 }
 
+/// Decoded summaries of one chunk of a checkpoint.
+type Summaries = Arc<BTreeMap<u32, Bytes>>;
+
+impl Weighter<(ObjectKey, u64), Summaries> for Weights {
+    fn weight(&self, _chunk: &(ObjectKey, u64), summaries: &Summaries) -> u64 {
+        // Sliced from one buffer, so their lengths are what they keep.
+        let bytes: usize = summaries.values().map(|summary| summary.len() + 64).sum();
+        u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(256)
+    }
+}
+
 impl Weighter<Part, Bytes> for Weights {
     fn weight(&self, _part: &Part, bytes: &Bytes) -> u64 {
         u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_add(256)
@@ -62,6 +74,7 @@ pub(crate) struct Bodies {
     indexes: Cache<ObjectKey, Arc<Index>, Weights>,
     locations: Cache<ObjectKey, Arc<Locations>, Weights>,
     parts: Cache<Part, Bytes, Weights>,
+    summaries: Cache<(ObjectKey, u64), Summaries, Weights>,
 }
 
 impl Bodies {
@@ -71,7 +84,8 @@ impl Bodies {
             cx,
             indexes: Cache::with_weighter(EXPECTED, INDEX_BYTES_MAX, Weights),
             locations: Cache::with_weighter(EXPECTED, bytes / 4, Weights),
-            parts: Cache::with_weighter(EXPECTED, bytes / 4 * 3, Weights),
+            parts: Cache::with_weighter(EXPECTED, bytes / 2, Weights),
+            summaries: Cache::with_weighter(EXPECTED, bytes / 4, Weights),
         }
     }
 
@@ -88,6 +102,16 @@ impl Bodies {
     pub(crate) fn forget(&self, key: &ObjectKey) {
         self.indexes.remove(key);
         self.locations.remove(key);
+    }
+
+    /// A chunk of summaries that was read before.
+    pub(crate) fn known_summaries(&self, key: &ObjectKey, at: &Range<u64>) -> Option<Summaries> {
+        self.summaries.get(&(key.clone(), at.start))
+    }
+
+    /// Keeps a chunk of summaries.
+    pub(crate) fn remember_summaries(&self, key: &ObjectKey, at: &Range<u64>, all: Summaries) {
+        self.summaries.insert((key.clone(), at.start), all);
     }
 
     /// The index of a segment; `None`: there is no such object.

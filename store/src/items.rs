@@ -244,9 +244,7 @@ impl Items {
         account: mail::Account,
         why: MaintenanceWhy,
     ) -> Result<(), WriteError> {
-        let value = Maintenance { why }.encode().map_err(too_large)?;
-        let row = Row { value, version: Version(1), nonce: self.cx.nonce(), expiry: None };
-        self.cx.engines.index.put_if(&rows::maintenance_key(due, account), row, Expect::Any).await
+        ask_maintenance(&self.cx, due, account, why).await
     }
 
     /// The accounts that `maintain` should look at now, with the key of each request.
@@ -306,4 +304,16 @@ impl Items {
         item.state = ItemState::Removed;
         self.update(key, &item, version).await.map(|_| ())
     }
+}
+
+/// See [`Items::ask_maintenance`].
+pub(crate) async fn ask_maintenance(
+    cx: &Context,
+    due: Timestamp,
+    account: mail::Account,
+    why: MaintenanceWhy,
+) -> Result<(), WriteError> {
+    let value = Maintenance { why }.encode().map_err(too_large)?;
+    let row = Row { value, version: Version(1), nonce: cx.nonce(), expiry: None };
+    cx.engines.index.put_if(&rows::maintenance_key(due, account), row, Expect::Any).await
 }

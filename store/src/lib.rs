@@ -14,6 +14,8 @@ mod context;
 pub mod directory;
 pub mod entry;
 mod follow;
+#[cfg(test)]
+mod golden;
 mod ingest;
 pub mod inline;
 mod items;

@@ -1,7 +1,7 @@
 //! RFC 2047 encoded words in header text.
 
 use crate::header::unfold;
-use crate::text::charset_to_text;
+use crate::text::{charset_to_text, joins};
 use crate::transfer::{base64_into, quoted_word_into};
 
 /// The text of an unstructured value or a phrase: unfolded, encoded words decoded, white space
@@ -29,7 +29,7 @@ pub fn decode_text(value: &[u8]) -> String {
             out.push_str(&charset_to_text(b"", plain));
         }
         match &mut open {
-            Some(run) if run.charset.eq_ignore_ascii_case(word.charset) => {
+            Some(run) if run.charset.eq_ignore_ascii_case(word.charset) && joins(word.charset) => {
                 word.decode_into(&mut run.bytes);
             }
             _ => {

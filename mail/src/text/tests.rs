@@ -34,6 +34,8 @@ fn charsets_of_mail_are_decoded() {
     check("iso-2022-kr", b"\x1b$)C\x0e>H3g\x0f!\nab", "안녕!\nab");
     check("utf-7", b"Hi +Jjo-!\n+ZeVnLIqe", "Hi ☺!\n日本語");
     check("utf-7", b"a\n\n", "a\n\n");
+    check("UTF-7", b"1 +- 1 +BD8EQAQ4 +BDI. +BDI-a+b\r\n", "1 + 1 при в. вa\r\n");
+    check("utf-7", b"+2D3eAA-+2D0-+ +", "😀\u{fffd}+ +");
     check("utf-16le", b"a\0b\0", "ab");
     check("utf-16", b"\xfe\xff\0a\0b", "ab");
     check("utf-16", b"\xff\xfea\0b\0", "ab");

@@ -128,3 +128,56 @@ async fn the_doctor_tells_what_is_not_well() {
     let report = admin.doctor(Ok(Vec::new())).await;
     assert!(report.checks.iter().filter(|one| one.verdict == Verdict::Failure).count() >= 5);
 }
+
+fn item(now: mail::Timestamp) -> (store::rows::ItemKey, store::rows::Item) {
+    use store::place::{SegmentRef, Slot};
+    use store::rows::{Attempt, Item, ItemKey, ItemKind, ItemRecipient, ItemState, RecipientState};
+    let writer = mail::WriterId([7; 16]);
+    let key = ItemKey {
+        id: mail::RecordId { writer, counter: 9 },
+        kind: ItemKind::Local,
+        destination: "ana@example.test".to_owned(),
+        k: 2,
+    };
+    let recipient = ItemRecipient {
+        envelope: 0,
+        path: "ana@example.test".to_owned(),
+        state: RecipientState::Open,
+    };
+    let item = Item {
+        state: ItemState::Held,
+        due: now.after(std::time::Duration::from_secs(3600)),
+        created: now,
+        lease: None,
+        fence: 0,
+        tries: 1,
+        place: Slot { segment: SegmentRef::Ingest { writer, number: 1 }, index: 0 },
+        recipients: vec![recipient],
+        history: vec![Attempt { at: now, via: "ana".to_owned(), words: "not now".to_owned() }],
+    };
+    (key, item)
+}
+
+#[tokio::test]
+async fn items_are_listed_shown_retried_and_removed() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    let now = admin.store.engines().index.now();
+    let (key, held) = item(now);
+    admin.store.items().make(&key, &held).await.unwrap();
+    admin.store.items().park(&key, now, "nobody there").await.unwrap();
+    let listed = admin.queue().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let id = &listed[0].id;
+    assert_eq!((listed[0].state, listed[0].parked.as_deref()), ("held", Some("nobody there")));
+    let shown = admin.queue_item(id).await.unwrap();
+    assert_eq!((shown.to.len(), shown.history[0].words.as_str()), (1, "not now"));
+    assert_eq!(admin.doctor(Ok(Vec::new())).await.verdict, Verdict::Warning);
+    admin.retry_item(id).await.unwrap();
+    let retried = admin.queue_item(id).await.unwrap().item;
+    assert_eq!((retried.state, retried.parked), ("waiting", None));
+    assert!(retried.due_ms < held.due.millis());
+    admin.remove_item(id).await.unwrap();
+    assert!(admin.queue().await.unwrap().is_empty());
+    assert!(matches!(admin.queue_item(id).await, Err(AdminError::NotFound { .. })));
+}

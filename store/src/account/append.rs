@@ -28,7 +28,11 @@ impl AccountLog {
     ) -> Result<Option<Changed>, LogError> {
         let prepared = self.prepare(turn, change).await?;
         match self.ring.put(&prepared.op).await? {
-            Placed::Ours => self.appended(&prepared).map(Some),
+            Placed::Ours => {
+                let changed = self.appended(&prepared)?;
+                self.ask_if_due().await;
+                Ok(Some(changed))
+            }
             Placed::Theirs => {
                 self.catch_up(turn).await?;
                 Ok(None)
@@ -75,7 +79,7 @@ impl AccountLog {
             (loaded.state.seq().next(), loaded.pointer.checkpointed())
         };
         if next > Seq(checkpointed.0 + RING) {
-            self.checkpoint_in_turn(turn).await?;
+            self.checkpoint_in_turn(turn, RING).await?;
         }
         Ok(())
     }

@@ -198,7 +198,7 @@ impl Group<'_> {
             }
             let (arrivals, of) = self.left(deliveries, answers);
             if arrivals.is_empty() {
-                return;
+                return self.log.ask_if_due().await;
             }
             match self.log.prepare(&self.turn, Change::Deliver(arrivals)).await {
                 Ok(next) => prepared = Some((next, of)),

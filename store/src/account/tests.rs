@@ -205,3 +205,82 @@ async fn watchers_in_another_process_are_told_too() {
     assert!(waited < std::time::Duration::from_secs(1), "{waited:?}");
     assert_eq!(exists(&two), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_ring_goes_round_with_checkpoints_by_whoever_needs_one() {
+    let world = World::default();
+    let (a, b) = (store(&world, "a"), store(&world, "b"));
+    let (one, two) = (a.account(ACCOUNT).await.unwrap(), b.account(ACCOUNT).await.unwrap());
+    for _ in 0..200 {
+        append(&a, &one).await;
+        append(&b, &two).await;
+    }
+    let reader = store(&world, "c");
+    let log = reader.account(ACCOUNT).await.unwrap();
+    assert_eq!((log.seq(), exists(&log)), (Seq(400), 400));
+    assert!(log.view(|state| state.base()) >= Seq(272));
+    let uids = log.view(|state| state.mailbox(MailboxId::INBOX).unwrap().uids());
+    assert_eq!(uids.len(), 400);
+    one.fresh().await.unwrap();
+    // [ζ]: inline bodies have moved to a segment; the bytes are the same.
+    for uid in [1, 150, 400] {
+        let uid = mail::Uid::new(uid).unwrap();
+        let bytes = log.read(MailboxId::INBOX, uid, 0..u64::MAX).await.unwrap().unwrap();
+        assert_eq!(bytes, "Subject: x\r\n\r\nbody\r\n");
+        let again = one.read(MailboxId::INBOX, uid, 9..10).await.unwrap().unwrap();
+        assert_eq!(again, "x");
+    }
+    let arrivals: Vec<u32> = log.view(|state| {
+        let inbox = state.mailbox(MailboxId::INBOX).unwrap();
+        inbox.messages().map(|message| message.arrival).collect()
+    });
+    let summaries = log.encoded_summaries(&arrivals).await.unwrap();
+    assert!(summaries.iter().all(|summary| summary.as_deref() == Some(b"s")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_checkpointer_fails_after_the_pointer_was_bumped() {
+    let world = World::default();
+    let (a, b) = (store(&world, "a"), store(&world, "b"));
+    let (one, two) = (a.account(ACCOUNT).await.unwrap(), b.account(ACCOUNT).await.unwrap());
+    append(&a, &one).await;
+    one.checkpoint().await.unwrap();
+    append(&a, &one).await;
+    two.fresh().await.unwrap();
+    // [I]: `two` has planned on the pointer as it was; the bump makes it look again.
+    one.bump_pointer().await.unwrap();
+    two.checkpoint().await.unwrap();
+    append(&a, &one).await;
+    one.checkpoint().await.unwrap();
+    let log = store(&world, "c").account(ACCOUNT).await.unwrap();
+    assert_eq!((log.seq(), exists(&log)), (Seq(3), 3));
+    assert_eq!(log.view(|state| state.base()), Seq(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answers_at_every_step_of_a_checkpoint_harm_nothing() {
+    for step in 0..6 {
+        for ending in [
+            Ending::LostDone,
+            Ending::LostDropped,
+            Ending::LostLate(std::time::Duration::from_millis(300)),
+            Ending::Failed,
+        ] {
+            let world = World::default();
+            let store = store(&world, "a");
+            let log = store.account(ACCOUNT).await.unwrap();
+            for _ in 0..5 {
+                append(&store, &log).await;
+            }
+            let answered = std::iter::repeat_n(Ending::Answered, step);
+            world.next_writes(answered.chain([ending]));
+            // It may fail; then the next one is made of what is there.
+            drop(log.checkpoint().await);
+            while log.change(|_| Ok::<_, Infallible>(appended(&store))).await.is_err() {}
+            while log.checkpoint().await.is_err() {}
+            append(&store, &log).await;
+            let again = self::store(&world, "b").account(ACCOUNT).await.unwrap();
+            assert_eq!((again.seq(), exists(&again)), (Seq(7), 7), "{step} {ending:?}");
+        }
+    }
+}

@@ -309,3 +309,32 @@ fn any_changed_byte_of_a_root_is_seen() {
     let other = Account { epoch: mail::Epoch(9), ..account() };
     assert!(Root::decode(other, checkpoint, &object).is_err());
 }
+
+/// A root of which nothing is compressed, for what zstd writes may change.
+fn plain(object: &[u8]) -> Vec<u8> {
+    let raw = crate::packing::unmark(&object[9..], 1 << 20).unwrap();
+    let body = [&[0], &raw[..]].concat();
+    [&object[..5], &crc32fast::hash(&body).to_be_bytes(), &body].concat()
+}
+
+#[test]
+fn stored_checkpoints_are_read_for_ever() {
+    use crate::golden::{Section, check};
+    let mut history = History::new(2);
+    let mut office = Office::default();
+    (0..25).for_each(|_| history.step());
+    office.checkpoint(&history.state, &history.entries);
+    let checkpoint = office.pointer.checkpoint.unwrap();
+    let key = names::checkpoint(account(), checkpoint.seq, checkpoint.nonce);
+    let root = plain(&office.objects[&key]);
+    let open = |root: &[u8]| {
+        let root = Root::decode(account(), checkpoint, root).unwrap();
+        assert!(root.wanted().is_empty(), "young blocks are in the root");
+        let history = root.history();
+        let state = root.finish(&[]).unwrap();
+        format!("{}\n{history:?}\n{:?}", shown(&state), state.summary_chunks)
+    };
+    let meaning = open(&root);
+    let section = Section { title: "root".into(), bytes: root, meaning };
+    check("checkpoint.txt", &[section], |_, bytes| open(bytes));
+}

@@ -172,3 +172,23 @@ fn what_is_over_a_limit_is_refused_before_it_is_written() {
     let odd = (0..70_000).map(|i| 2 * i + 1).collect::<UidSet>();
     assert!(too_large(Change::Expunge { mailbox: MailboxId(1), uids: odd }));
 }
+
+#[test]
+fn stored_entries_are_read_for_ever() {
+    use crate::golden::{Section, check};
+    let sections: Vec<_> = changes()
+        .into_iter()
+        .map(|change| {
+            let entry = entry(change);
+            let row = entry.encode(ObjectNonce([1; 8])).unwrap().row;
+            Section::new(format!("{:?}", entry.change.kind()), &row, &entry)
+        })
+        .collect();
+    check("entries.txt", &sections, |_, row| {
+        let row = Bytes::copy_from_slice(row);
+        match Entry::decode(&row).unwrap() {
+            Decoded::Whole(entry) => format!("{entry:?}"),
+            Decoded::Pending(pending) => format!("{pending:?}"),
+        }
+    });
+}
