@@ -25,6 +25,8 @@ pub const SUMMARY_RAW_MAX: usize = 64 * 1024;
 
 const VERSION: u8 = 1;
 const NO_DICTIONARY: u8 = 0;
+/// In the place of a dictionary's id: not compressed.
+const UNCOMPRESSED: u8 = 255;
 const FLAG_CUT: u8 = 1;
 /// Four bytes that begin every zstd frame (RFC 8878 §3.1.1); not stored.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -182,13 +184,27 @@ impl Summary {
     /// # Errors
     /// [`Malformed`] if it is not that.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        if bytes.len() > SUMMARY_BYTES_MAX || reader.byte()? != NO_DICTIONARY {
+        if let Some((&UNCOMPRESSED, raw)) = bytes.split_first()
+            && raw.len() <= SUMMARY_RAW_MAX
+        {
+            return Self::decode_raw(&mut Reader::new(raw));
+        }
+        let uncompressed = Self::uncompressed(bytes)?;
+        Self::decode_raw(&mut Reader::new(uncompressed.get(1..).unwrap_or_default()))
+    }
+
+    /// The stored form without its compression, which [`Self::decode`] reads too: for a store that
+    /// compresses many together. At most [`SUMMARY_RAW_MAX`] + 1 bytes.
+    /// # Errors
+    /// [`Malformed`] if it is not what [`Self::encode`] wrote.
+    pub fn uncompressed(encoded: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let mut reader = Reader::new(encoded);
+        if encoded.len() > SUMMARY_BYTES_MAX || reader.byte()? != NO_DICTIONARY {
             return Err(Malformed("summary"));
         }
         let packed = [&ZSTD_MAGIC, reader.rest()].concat();
         let raw = unpack(&packed).ok_or(Malformed("summary compression"))?;
-        Self::decode_raw(&mut Reader::new(&raw))
+        Ok([&[UNCOMPRESSED], &raw[..]].concat())
     }
 
     pub(crate) fn decode_raw(reader: &mut Reader<'_>) -> Result<Self, Malformed> {

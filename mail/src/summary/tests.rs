@@ -61,7 +61,10 @@ fn nested() -> Summary {
 fn summaries_survive_their_encoding() {
     for summary in [small(), nested()] {
         let encoded = summary.encode();
-        assert_eq!(Summary::decode(&encoded), Ok(summary));
+        assert_eq!(Summary::decode(&encoded).as_ref(), Ok(&summary));
+        let uncompressed = Summary::uncompressed(&encoded).unwrap();
+        assert_eq!(Summary::decode(&uncompressed), Ok(summary));
+        assert!(Summary::uncompressed(&uncompressed).is_err());
     }
 }
 

@@ -41,7 +41,8 @@ impl SummaryChunk {
     }
 }
 
-/// The bytes of a chunk of these summaries, the first arrival of which is `first` or later.
+/// The bytes of a chunk of these summaries, the first arrival of which is `first` or later. Each is
+/// stored without its own compression: together they take half of the space.
 pub(super) fn encode<'a>(
     first: u32,
     summaries: impl Iterator<Item = (&'a u32, &'a Bytes)>,
@@ -50,7 +51,11 @@ pub(super) fn encode<'a>(
     let mut before = first;
     for (arrival, summary) in summaries {
         put_varint(&mut out, u64::from(arrival - before));
-        put_bytes(&mut out, summary);
+        match mail::Summary::uncompressed(summary) {
+            Ok(raw) => put_bytes(&mut out, &raw),
+            // From another chunk, or of a kind that this code does not know: as it is.
+            Err(_) => put_bytes(&mut out, summary),
+        }
         before = *arrival;
     }
     packing::marked(&out, LEVEL)

@@ -338,3 +338,54 @@ fn stored_checkpoints_are_read_for_ever() {
     let section = Section { title: "root".into(), bytes: root, meaning };
     check("checkpoint.txt", &[section], |_, bytes| open(bytes));
 }
+
+#[test]
+fn summaries_together_take_half_of_what_they_take_alone() {
+    use mail::structure::{Limits, Scanner};
+    let mut dice = crate::testing::Dice(8);
+    let people = ["ana", "bob", "carol", "dmitri", "eve", "farid"];
+    let mut message = || {
+        let mut person = || people[dice.below(6)];
+        let (from, to, cc) = (person(), person(), person());
+        let (id, before, time) = (dice.next(), dice.next(), dice.next());
+        let words = ["Budget", "minutes", "of", "the", "meeting", "offer", "week", "travel"];
+        let subject: Vec<_> = (0..6).map(|_| words[dice.below(8)]).collect();
+        format!(
+            "From: {from} <{from}@example.org>\r\nTo: {to}@example.org, {cc}@example.net\r\n\
+             Subject: Re: {}\r\nDate: Tue, 24 Nov 2026 {:02}:{:02}:03 +0100\r\n\
+             Message-ID: <{id:016x}.{}@mail.example.org>\r\n\
+             In-Reply-To: <{before:016x}@mail.example.org>\r\n\
+             References: <{before:016x}@mail.example.org>\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/alternative; boundary=\"{time:016x}\"\r\n\r\n\
+             --{time:016x}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+             Dear {to}, {} and more of it, see below.\r\n\
+             --{time:016x}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Dear\r\n\
+             --{time:016x}--\r\n",
+            subject.join(" "),
+            time % 24,
+            time % 60,
+            time % 977,
+            subject.join(" and the "),
+        )
+    };
+    let summaries: BTreeMap<u32, Bytes> = (0..512)
+        .map(|arrival| {
+            let mut scanner = Scanner::new(Limits::default());
+            scanner.feed(message().as_bytes());
+            (arrival, Bytes::from(scanner.finish().summary.encode()))
+        })
+        .collect();
+    let alone: usize = summaries.values().map(Bytes::len).sum();
+    let bytes = super::summaries::encode(0, summaries.iter());
+    assert!(bytes.len() < alone / 2, "{} of {alone} bytes for 512", bytes.len());
+    let crc = crc32fast::hash(&bytes);
+    let length = u32::try_from(bytes.len()).unwrap();
+    let nonce = ObjectNonce([1; 8]);
+    let at = ChunkPart { seq: Seq(1), nonce, number: 0, offset: 0, bytes: length, crc };
+    let chunk = SummaryChunk { first: 0, end: 512, at };
+    let read = chunk.decode(&bytes).unwrap();
+    assert_eq!(read.len(), 512);
+    for (arrival, summary) in &summaries {
+        assert_eq!(mail::Summary::decode(&read[arrival]), mail::Summary::decode(summary));
+    }
+}
