@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::Clock;
+use engine::{Clock, Event};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
 use store::Store;
@@ -71,6 +71,7 @@ async fn serve(
     let server = server(config, &store)?;
     let span = server.span.clone();
     keep_metrics(&store, metrics.clone());
+    watch_directory(&store);
     let functions = span.in_scope(|| edges::start_functions(config, &store));
     let started = Started { listeners: addresses(&bound) };
     edges::start(config, &store, &server, bound, metrics).await?;
@@ -121,6 +122,20 @@ fn keep_metrics(store: &Store, metrics: PrometheusHandle) {
         loop {
             clock.sleep(METRICS_UPKEEP).await;
             metrics.run_upkeep();
+        }
+    }));
+}
+
+/// Forgets what this process remembers of the directory when anybody changes it, so that other
+/// processes' changes count at once. An event that is lost costs `timing.directory_fresh`.
+fn watch_directory(store: &Store) {
+    let mut events = store.engines().events.subscribe();
+    let watched = store.clone();
+    drop(store.engines().tasks.spawn("directory", async move {
+        loop {
+            if matches!(events.next().await, None | Some(Event::Directory)) {
+                watched.directory().refresh();
+            }
         }
     }));
 }

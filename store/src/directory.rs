@@ -22,6 +22,9 @@ use cache::Cache;
 pub use list::ListCursor;
 pub use resolve::{EXPANDED_MAX, Expanded, Resolution};
 
+/// Looked up for a user who is not there, so that this takes as long as for one who is.
+const NOBODY: AccountId = AccountId([0; 16]);
+
 /// An account of the directory.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -128,14 +131,19 @@ impl Directory {
     }
 
     /// The account that logs in by this name: the address itself must be the account's, no alias,
-    /// no detail. At most a second old, so a new password counts at once for people.
+    /// no detail. Read strongly, so that a new password, or a closed account, counts at once at
+    /// every edge. Two reads, known user or not (C1).
     /// # Errors
     /// [`DirectoryError`].
     pub async fn login(&self, name: &Address) -> Result<Option<Entry>, DirectoryError> {
-        match self.address(name).await?.as_deref() {
-            Some(AddressRow::Account(id)) => self.account(*id).await,
-            _ => Ok(None),
-        }
+        let row = self.cache.fresh::<AddressRow>(rows::address_key(name)).await?;
+        let id = match row.as_deref() {
+            Some(AddressRow::Account(id)) => Some(*id),
+            _ => None,
+        };
+        let row = self.cache.fresh::<AccountRow>(rows::account_key(id.unwrap_or(NOBODY))).await?;
+        let row = row.filter(|row| !row.tombstone);
+        Ok(id.zip(row).map(|(id, row)| Entry { id, row }))
     }
 
     /// Whether an account may use this address as a sender: its own ones, their `+detail`, and

@@ -37,6 +37,15 @@ impl Cache {
         known.cleared += 1;
     }
 
+    /// The value of a row as it is now, whatever is remembered of it.
+    pub(super) async fn fresh<V: RowValue + Send + Sync + 'static>(
+        &self,
+        key: Key,
+    ) -> Result<Option<Arc<V>>, ReadError> {
+        self.lock().rows.remove(&key);
+        self.get(key).await
+    }
+
     /// The value of a row; a kind of key is always read as the same kind of value.
     pub(super) async fn get<V: RowValue + Send + Sync + 'static>(
         &self,
