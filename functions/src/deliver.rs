@@ -28,7 +28,7 @@ use store::{Store, names};
 
 use crate::handler::{Handler, Outcome};
 
-pub(crate) use plan::parse_local;
+pub(crate) use plan::{local_destination, parse_local};
 pub(crate) use work::arrivals;
 
 /// Claims that were carried out and wait for the next batch to say so.

@@ -6,13 +6,15 @@
 //! account is read before the item is seen to be still open, and only then is anything appended;
 //! ids in the window are left out [J].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{Version, WriteError};
 use mail::{Account, Seq};
 use store::place::SegmentRef;
 use store::rows::{Attempt, Item, ItemKind, ItemState, RecipientState};
-use store::{AccountLog, Announced, DeliverError, Delivery, LogError, Store, names};
+use store::segment::Index;
+use store::{AccountLog, Announced, DeliverError, Delivered, Delivery, LogError, Store, names};
 
 use crate::deliver::{arrivals, parse_local};
 use crate::handler::{Error, Handler, Outcome};
@@ -40,12 +42,12 @@ impl LocalItems {
             items.forget_due(due).await?;
             return Ok(Outcome::Done);
         }
-        if due.item.kind != ItemKind::Local || item.state != ItemState::Waiting {
+        let ours = matches!(due.item.kind, ItemKind::Local | ItemKind::Fan);
+        if !ours || item.state != ItemState::Waiting {
             return Ok(Outcome::Done);
         }
-        let why = match self.deliver(due, &item, version).await? {
-            None => return Ok(Outcome::Done),
-            Some(why) => why,
+        let Some(why) = self.deliver(due, &item, version).await? else {
+            return Ok(Outcome::Done);
         };
         self.again(due, item, version, &why).await?;
         Ok(if why.is_lasting() {
@@ -79,31 +81,59 @@ impl LocalItems {
         if !claim.is_some_and(|(claim, _)| claim.names_item(&due.item)) {
             return Ok(None);
         }
-        let Some(account) = parse_local(&due.item.destination) else {
-            return Err("a local item names no account".into());
+        let Some(index) = self.store.segment_index(&names::ingest(writer, number)).await? else {
+            return Err("the segment of an open item is not there".into());
         };
-        let (log, sight) = match self.sight(account).await {
-            Ok(seen) => seen,
-            Err(error) => return Ok(Some(error)),
-        };
-        // [O′]: still open after the account was read?
+        let mut deliveries = Vec::new();
+        for account in self.targets(due, item, &index).await? {
+            let (log, sight) = match self.sight(account).await {
+                Ok(seen) => seen,
+                Err(error) => return Ok(Some(error)),
+            };
+            let segment = item.place.segment;
+            let arrivals = arrivals(&index, segment, std::iter::once(item.place.index));
+            deliveries.push(Delivery { log, segment, sight, arrivals });
+        }
+        // [O′]: still open after the accounts were read?
         let now = self.store.items().get(&due.item).await?;
         if !now.is_some_and(|(now, at)| at == version && now == *item) {
             return Ok(None);
         }
-        let Some(index) = self.store.segment_index(&names::ingest(writer, number)).await? else {
-            return Err("the segment of an open item is not there".into());
-        };
-        let arrivals = arrivals(&index, item.place.segment, std::iter::once(item.place.index));
-        let delivery = Delivery { log, segment: item.place.segment, sight, arrivals };
-        let (_, mut answers) = self.store.append_all(Vec::new(), &[delivery]).await;
-        match answers.pop() {
-            Some(Ok(_)) | None => {}
-            Some(Err(DeliverError::Log(error))) => return Ok(Some(error)),
-            Some(Err(error)) => return Err(Box::new(error)),
+        let (_, answers) = self.store.append_all(Vec::new(), &deliveries).await;
+        for answer in answers {
+            match answer {
+                Ok(Delivered::InLog) => {}
+                Ok(Delivered::NotTried) => return Ok(Some(LogError::Behind)),
+                Err(DeliverError::Log(error)) => return Ok(Some(error)),
+                Err(error) => return Err(Box::new(error)),
+            }
         }
         self.finish(due, item.clone(), version).await?;
         Ok(None)
+    }
+
+    /// The account of a local item; whom the recipients of a `fan` are now [δ].
+    async fn targets(
+        &self,
+        due: &Announced,
+        item: &Item,
+        index: &Index,
+    ) -> Result<BTreeSet<Account>, Error> {
+        if due.item.kind == ItemKind::Local {
+            let account = parse_local(&due.item.destination);
+            return Ok(BTreeSet::from([account.ok_or("a local item names no account")?]));
+        }
+        let at = usize::try_from(item.place.index).unwrap_or(usize::MAX);
+        let envelope = index.records.get(at).and_then(|record| record.envelope.as_ref());
+        let envelope = envelope.ok_or("an item names a record without envelope")?;
+        let mut accounts = BTreeSet::new();
+        for to in &item.recipients {
+            let at = usize::try_from(to.envelope).unwrap_or(usize::MAX);
+            let Some(recipient) = envelope.recipients.get(at) else { continue };
+            let expanded = self.store.directory().expand(recipient.path.address()).await?;
+            accounts.extend(expanded.accounts);
+        }
+        Ok(accounts)
     }
 
     async fn sight(&self, account: Account) -> Result<(Arc<AccountLog>, Seq), LogError> {

@@ -1,18 +1,30 @@
 //! `maintain`: what makes events optional, and what keeps the store small.
 //!
-//! **Wakes it:** the clock, a start, a gap in the events. **Reads:** writer rows, listings, claims.
-//! **Writes:** tombstones, watermarks. **A second run is harmless:** a hole is closed by a put that
-//! fails if anything is there, a watermark moves by compare-and-set, and only over what is done.
+//! **Wakes it:** the clock, a start, a gap in the events, an account that asks. **Reads:** writer
+//! rows, listings, claims, accounts. **Writes:** tombstones, watermarks, checkpoints, account
+//! segments and the entries that name them or let them go. **Deletes:** only what every log that
+//! could name it has let go (I5).
+//!
+//! **A second run is harmless:** a hole is closed by a put that fails if anything is there, a
+//! watermark and a pointer move by compare-and-set, copies that nothing names are let go by an
+//! entry before they are deleted.
 
+mod account;
+mod audit;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
-use mail::WriterId;
+use mail::{Account, WriterId};
 use store::Store;
 use tokio::sync::Mutex;
 
-use crate::handler::{Handler, Outcome};
+use crate::handler::{Error, Handler, Outcome};
+
+/// Accounts looked at in one go.
+const ACCOUNTS_MAX: usize = 256;
 
 /// The handler. One per process, so that it knows the holes it saw.
 #[derive(Debug)]
@@ -26,6 +38,17 @@ pub struct Maintain {
 pub enum Task {
     /// Look at every writer.
     Sweep,
+    /// Look at the accounts that asked for it.
+    Asked,
+    /// Look at this account. `all`: compact it, however little there is to do.
+    Account {
+        /// The account.
+        account: Account,
+        /// Compact it in any case.
+        all: bool,
+    },
+    /// Look at every claim.
+    Audit,
 }
 
 impl Maintain {
@@ -35,21 +58,72 @@ impl Maintain {
         Self { store, holes: Mutex::default() }
     }
 
-    async fn sweep(&self) -> Outcome {
-        let mut holes = self.holes.lock().await;
-        match sweep::sweep(&self.store, &mut holes).await {
-            Ok(swept) => {
-                for key in swept.open {
-                    self.store.engines().events.publish(engine::Event::Object(key));
+    async fn one(&self, task: Task) -> Result<(), Error> {
+        match task {
+            Task::Sweep => self.sweep().await,
+            Task::Asked => self.asked().await,
+            Task::Account { account, all } => {
+                let kept = account::keep(&self.store, account, all).await?;
+                if !kept.released.is_empty() {
+                    self.audit(false).await?;
                 }
-                Outcome::Done
+                Ok(())
             }
-            Err(error) => {
-                let now = self.store.engines().index.now();
-                let at = now.after(self.store.options().timing.sweep);
-                Outcome::Later { at, why: Box::new(error) }
+            Task::Audit => self.audit(true).await,
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), Error> {
+        let mut holes = self.holes.lock().await;
+        let swept = sweep::sweep(&self.store, &mut holes).await?;
+        if swept.holes > 0 {
+            tracing::info!(holes = swept.holes, "holes among ingest segments");
+        }
+        for key in swept.open {
+            self.store.engines().events.publish(engine::Event::Object(key));
+        }
+        Ok(())
+    }
+
+    /// Each account that asked; one that cannot be kept holds up no other.
+    async fn asked(&self) -> Result<(), Error> {
+        let mut released = false;
+        let asked = self.store.items().maintenance(ACCOUNTS_MAX).await?;
+        let mut done = BTreeSet::new();
+        for (key, account, _) in asked {
+            if !done.contains(&account) {
+                match account::keep(&self.store, account, false).await {
+                    Ok(kept) => released |= !kept.released.is_empty(),
+                    Err(why) if account::is_lasting(&why) => {
+                        // The account asks again with its next entries; `doctor` shows it [U].
+                        tracing::error!(%account, %why, "an account cannot be kept");
+                    }
+                    Err(why) => {
+                        tracing::warn!(%account, %why, "an account is kept later");
+                        continue;
+                    }
+                }
+                done.insert(account);
+            }
+            self.store.items().maintained(&key).await?;
+        }
+        if released {
+            self.audit(false).await?;
+        }
+        Ok(())
+    }
+
+    async fn audit(&self, compact_old: bool) -> Result<(), Error> {
+        let audited = audit::audit(&self.store).await?;
+        if audited.deleted > 0 {
+            tracing::info!(deleted = audited.deleted, "ingest segments deleted");
+        }
+        if compact_old {
+            for account in audited.old {
+                account::keep(&self.store, account, true).await?;
             }
         }
+        Ok(())
     }
 }
 
@@ -59,8 +133,12 @@ impl Handler for Maintain {
     async fn handle(&self, tasks: Vec<Task>) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(tasks.len());
         for task in tasks {
-            outcomes.push(match task {
-                Task::Sweep => self.sweep().await,
+            outcomes.push(match self.one(task).await {
+                Ok(()) => Outcome::Done,
+                Err(why) => {
+                    let now = self.store.engines().index.now();
+                    Outcome::Later { at: now.after(self.store.options().timing.sweep), why }
+                }
             });
         }
         outcomes

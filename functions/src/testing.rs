@@ -10,6 +10,9 @@ use store::change::MailboxId;
 use store::rows::{AccountRow, AddressRow, DirectoryChange, DomainRow};
 use store::{Accept, AcceptError, AccountLog, Options, Receipt, Store, Timing};
 
+use crate::deliver::Deliver;
+use crate::handler::{Handler, Outcome};
+
 /// Options with short times.
 pub(crate) fn options() -> Options {
     Options {
@@ -89,4 +92,31 @@ pub(crate) async fn inbox(log: &AccountLog) -> Vec<(Uid, RecordId)> {
 /// Opens a log as a process that has never seen it would.
 pub(crate) async fn fresh_log(world: &World, account: Account) -> Arc<AccountLog> {
     process(world, "reader").account(account).await.unwrap()
+}
+
+/// Delivers every segment there is, until all claims are done.
+pub(crate) async fn deliver_all(world: &World, store: &Store) {
+    let deliver = Deliver::new(store.clone());
+    for _ in 0..100 {
+        let keys = world.object_keys();
+        let keys = keys.into_iter().filter(|key| store::names::parse_ingest(key).is_some());
+        let outcomes = deliver.handle(keys.collect()).await;
+        deliver.flush().await;
+        if outcomes.iter().all(Outcome::is_done) {
+            return;
+        }
+        store.engines().clock.sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not delivered");
+}
+
+/// Bytes that do not compress.
+pub(crate) fn noise(mut seed: u64, length: usize) -> Vec<u8> {
+    let next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(length).collect()
 }

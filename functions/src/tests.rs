@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::memory::World;
 
 use crate::host::local::{Functions, Local};
-use crate::testing::{accept, accounts, fresh_log, inbox, message, process};
+use crate::testing::{accept, accounts, fresh_log, inbox, message, noise, process};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_accepted_is_delivered_and_can_be_read() {
@@ -35,8 +35,7 @@ async fn a_large_message_streams_into_an_object_of_its_own() {
     let ids = accounts(&store, &["ana"]).await;
     let local = Local::start(&store, Functions::ALL);
     let mut body = message("large");
-    let noise = (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
-    body.extend(noise);
+    body.extend(noise(3, 3_000_000));
     accept(&store, &["ana"], &body).await.unwrap();
     let log = store.account(ids[0]).await.unwrap();
     log.watch().wait_for(|seq| seq.0 >= 1).await.unwrap();

@@ -8,6 +8,7 @@
 mod append;
 mod body;
 mod checkpoint;
+mod compaction;
 mod deliver;
 mod error;
 mod open;
@@ -29,6 +30,7 @@ use crate::ingest::Spools;
 use crate::state::State;
 
 pub use body::{AppendBody, Appended};
+pub use compaction::Copied;
 pub(crate) use deliver::append_all;
 pub use deliver::{DeliverError, Delivered, Delivery};
 pub use error::{ChangeError, LogError};

@@ -156,6 +156,15 @@ impl Bodies {
         }
     }
 
+    /// Bytes of an object as they are stored; `None`: there is no such object.
+    pub(crate) async fn bytes(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, ReadError> {
+        if range.is_empty() { Ok(Some(Bytes::new())) } else { self.get(key, range).await }
+    }
+
     async fn get(&self, key: &ObjectKey, range: Range<u64>) -> Result<Option<Bytes>, ReadError> {
         let got = self.cx.engines.objects.get_ranges(key, &[range]).await?;
         Ok(got.and_then(|mut parts| parts.pop()))

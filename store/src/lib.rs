@@ -33,8 +33,8 @@ mod testing;
 mod writers;
 
 pub use account::{
-    AccountLog, AppendBody, Appended, ChangeError, Changed, DeliverError, Delivered, Delivery,
-    LogError,
+    AccountLog, AppendBody, Appended, ChangeError, Changed, Copied, DeliverError, Delivered,
+    Delivery, LogError,
 };
 pub use claims::Claims;
 pub use directory::Directory;

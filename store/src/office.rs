@@ -91,6 +91,11 @@ impl Store {
         self.0.bodies.index(key).await
     }
 
+    /// A segment was deleted: nothing of it is answered from memory any more.
+    pub fn forget_segment(&self, key: &ObjectKey) {
+        self.0.bodies.forget(key);
+    }
+
     /// An account's log, opened if it is not open. Keep it while it is used; it is bounded how
     /// many stay open unused.
     /// # Errors

@@ -71,6 +71,11 @@ pub struct Timing {
     pub writer_kept: Duration,
     /// How long a claim is left to its holder. Economy only: any number of holders is harmless.
     pub claim_lease: Duration,
+    /// How often `maintain` looks for accounts that ask for it.
+    pub maintain_poll: Duration,
+    /// How often all claims are looked at for segments that can be deleted, or are so old that
+    /// their accounts are compacted.
+    pub audit: Duration,
     /// Time between two sweeps.
     pub sweep: Duration,
     /// How old a directory row in memory may be.
@@ -108,6 +113,8 @@ impl Default for Timing {
             writer_life: DAY,
             writer_kept: DAY * 30,
             claim_lease: Duration::from_secs(10),
+            maintain_poll: Duration::from_secs(5),
+            audit: Duration::from_secs(3600),
             sweep: Duration::from_secs(60),
             directory_fresh: Duration::from_secs(1),
             space_check: Duration::from_secs(5),
@@ -152,7 +159,7 @@ impl Default for Upkeep {
             checkpoint_bytes: 256 << 10,
             compact_records: 64,
             compact_bytes: 4 << 20,
-            account_segment_bytes: 64 << 20,
+            account_segment_bytes: 16 << 20,
             small_segment_bytes: 4 << 20,
             small_segments: 8,
             writer_numbers: 1_000_000,

@@ -68,7 +68,7 @@ impl Deliver {
                 state: RecipientState::Open,
             })
         });
-        let parked = item.key.kind != ItemKind::Remote && item.key.kind != ItemKind::Link;
+        let parked = matches!(item.key.kind, ItemKind::Local | ItemKind::Parked);
         let due = match item.key.kind {
             ItemKind::Local => now.after(self.store.options().timing.item_retry),
             _ => now,

@@ -102,7 +102,7 @@ pub(super) fn local_item(record: &IndexRecord, account: Account, recipient: u32)
 }
 
 /// How a local item names its account.
-pub(super) fn local_destination(account: Account) -> String {
+pub(crate) fn local_destination(account: Account) -> String {
     account.to_string()
 }
 

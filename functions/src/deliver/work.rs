@@ -23,8 +23,11 @@ pub(super) struct Work {
     pub(super) op: Op,
     pub(super) version: Version,
     /// Per account of the plan: its log and the seq seen before the claim, or why there is none.
-    pub(super) logs: Vec<(Account, Result<(Arc<AccountLog>, Seq), LogError>)>,
+    pub(super) logs: Vec<Sight>,
 }
+
+/// An account of a plan, with its log and the seq seen of it, or why it cannot take mail.
+pub(super) type Sight = (Account, Result<(Arc<AccountLog>, Seq), LogError>);
 
 impl Deliver {
     /// Looks at a segment.
@@ -88,7 +91,7 @@ impl Deliver {
         &self,
         accounts: &[PlanAccount],
         begun_before: bool,
-    ) -> Result<Vec<(Account, Result<(Arc<AccountLog>, Seq), LogError>)>, Outcome> {
+    ) -> Result<Vec<Sight>, Outcome> {
         let mut logs = Vec::with_capacity(accounts.len());
         for member in accounts {
             let sight = async {

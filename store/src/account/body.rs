@@ -62,7 +62,7 @@ impl AccountLog {
     /// Takes the bytes of an APPEND.
     #[must_use]
     pub fn append_body(self: &Arc<Self>) -> AppendBody {
-        AppendBody { log: self.clone(), spool: Spool::new(&self.spools) }
+        AppendBody { log: self.clone(), spool: Spool::new(&self.spools, true) }
     }
 }
 

@@ -38,7 +38,7 @@ impl std::fmt::Debug for Incoming {
 
 impl Incoming {
     pub(super) fn new(ingest: Arc<Ingest>) -> Self {
-        Self { spool: Spool::new(&ingest.spools), ingest }
+        Self { spool: Spool::new(&ingest.spools, false), ingest }
     }
 
     /// Takes the next bytes of the message.
@@ -163,16 +163,19 @@ impl Taken {
             return Err(AcceptError::Malformed("no recipient"));
         }
         let received = ingest.cx.engines.index.now();
+        let big = spooled.big;
         let mut waiting = Vec::new();
         let mut room = std::mem::take(&mut spooled.room);
-        // A plan has a bound, so many recipients become several records of the same content.
-        for recipients in envelope.recipients.chunks(RECIPIENTS_MAX) {
+        // A plan has a bound, so many recipients become several records of the same content; not of
+        // a large one, whose object only one record may name.
+        let most = if big.is_some() { usize::MAX } else { RECIPIENTS_MAX };
+        for recipients in envelope.recipients.chunks(most) {
             let envelope = Envelope { recipients: recipients.to_vec(), ..envelope.clone() };
             let verdicts = verdicts.clone();
             let record = spooled.record(&prefix, Some(envelope), verdicts, received)?;
             let (reply, answer) = oneshot::channel();
             let room = std::mem::take(&mut room);
-            waiting.push((Pending { record, reply, room }, answer));
+            waiting.push((Pending { record, big, reply, room }, answer));
         }
         ingest.all_stored(waiting).await
     }
@@ -236,6 +239,8 @@ pub(crate) struct Spooled {
     pub(crate) body: NewBody,
     /// The message itself, unless it is in an object of its own.
     pub(crate) raw: Option<Bytes>,
+    /// That object.
+    pub(crate) big: Option<RecordId>,
     pub(crate) summary: Bytes,
     room: Vec<OwnedSemaphorePermit>,
 }
@@ -283,6 +288,8 @@ pub(crate) struct Spool {
     big: Option<Big>,
     room: Vec<OwnedSemaphorePermit>,
     room_bytes: usize,
+    /// An APPEND's: its object is no writer's.
+    own_name: bool,
 }
 
 /// The object that a large message streams into.
@@ -294,7 +301,8 @@ struct Big {
 }
 
 impl Spool {
-    pub(crate) fn new(shared: &Arc<Spools>) -> Self {
+    /// `own_name`: a large body is named by a fresh record id, not by this process's writer.
+    pub(crate) fn new(shared: &Arc<Spools>, own_name: bool) -> Self {
         Self {
             shared: shared.clone(),
             scanner: Scanner::new(Limits::default()),
@@ -302,6 +310,7 @@ impl Spool {
             big: None,
             room: Vec::new(),
             room_bytes: 0,
+            own_name,
         }
     }
 
@@ -340,7 +349,11 @@ impl Spool {
 
     /// [P]: from here on into an object of its own, which no number waits for.
     async fn start_big(&mut self) -> Result<(), AcceptError> {
-        let id = self.shared.big.next().await.map_err(refused)?;
+        let id = if self.own_name {
+            self.shared.cx.fresh_record()
+        } else {
+            self.shared.big.next().await.map_err(refused)?
+        };
         let objects = &self.shared.cx.engines.objects;
         let mut writer = objects.put_streaming(&names::big(id)).await.map_err(refused)?;
         writer.write(big_head()).await.map_err(refused)?;
@@ -366,13 +379,14 @@ impl Spool {
 
     pub(crate) async fn end(self) -> Result<Spooled, AcceptError> {
         let Self { shared, scanner, raw, big, room, .. } = self;
+        let id = big.as_ref().map(|big| big.id);
         let (body, raw) = match big {
             None => (NewBody::of(&raw), Some(Bytes::from(raw))),
             Some(big) => (big.finish(&shared.cx).await?, None),
         };
         let scanned = scanner.finish();
         let summary = Bytes::from(scanned.summary.encode());
-        Ok(Spooled { scanned, body, raw, summary, room })
+        Ok(Spooled { scanned, body, raw, big: id, summary, room })
     }
 }
 

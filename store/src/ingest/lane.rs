@@ -28,6 +28,8 @@ use crate::space::Space;
 /// A message that waits to become durable.
 pub(super) struct Pending {
     pub(super) record: NewRecord,
+    /// Its body's own object, in the name of the writer that was when it came.
+    pub(super) big: Option<RecordId>,
     pub(super) reply: oneshot::Sender<Result<Receipt, AcceptError>>,
     /// Its share of the spool, given back with the answer.
     pub(super) room: Vec<OwnedSemaphorePermit>,
@@ -121,6 +123,10 @@ impl Lane {
             if self.names.writer() != self.writer.id() {
                 self.adopt(self.names.writer());
             }
+            self.refuse_strangers();
+            if self.waiting.is_empty() && self.again.is_empty() {
+                return;
+            }
             let Some(number) = self.writer.take_number() else { return };
             let batch = match self.again.pop_front() {
                 Some(batch) => batch,
@@ -212,9 +218,23 @@ impl Lane {
         }
     }
 
-    /// The messages of a batch get ids of the present writer [L, γ].
+    /// The messages of a batch get ids of the present writer [L, γ]. Certainly none is stored.
     fn renamed(&mut self, batch: Batch) {
         batch.messages.into_iter().rev().for_each(|pending| self.waiting.push_front(pending));
+    }
+
+    /// A large message of an earlier writer comes again: no segment names a large object of
+    /// another writer, so that what is left of a writer can be deleted by its name.
+    fn refuse_strangers(&mut self) {
+        let writer = self.writer.id();
+        let stranger = |pending: &Pending| pending.big.is_some_and(|big| big.writer != writer);
+        for pending in std::mem::take(&mut self.waiting) {
+            if stranger(&pending) {
+                answer(pending.reply, Err(AcceptError::Later));
+            } else {
+                self.waiting.push_back(pending);
+            }
+        }
     }
 
     fn next_writer(&mut self) {

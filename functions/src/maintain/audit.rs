@@ -1,0 +1,224 @@
+//! The audit: looks at every claim there is for segments that can be deleted, and for those so old
+//! that their accounts are compacted.
+//!
+//! A segment is deleted when it is done and below its writer's watermark, every account of its
+//! plan has let it go, and every item of its plan is finished; then its claim goes [F, H].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::Version;
+use mail::{Account, Timestamp, WriterId};
+use store::place::SegmentRef;
+use store::rows::{Claim, ClaimState, ItemKind, WriterRow, WriterState};
+use store::{Store, names};
+
+use super::account::items_finished;
+use crate::deliver::local_destination;
+use crate::handler::Error;
+
+/// Claims read at once.
+const PAGE: usize = 256;
+
+/// What an audit found.
+#[derive(Debug, Default)]
+pub(super) struct Audited {
+    /// Segments deleted.
+    pub(super) deleted: u64,
+    /// Accounts that hold old segments: to be compacted.
+    pub(super) old: BTreeSet<Account>,
+}
+
+/// What accounts name, read once for a page of claims.
+#[derive(Default)]
+struct Named(BTreeMap<Account, Option<BTreeSet<SegmentRef>>>);
+
+/// Looks at all claims.
+pub(super) async fn audit(store: &Store) -> Result<Audited, Error> {
+    let mut audited = Audited::default();
+    let mut after = None;
+    loop {
+        let page = store.writers().page(after).await?;
+        let Some((last, ..)) = page.last() else { break };
+        after = Some(*last);
+        for (writer, row, version) in page {
+            of_writer(store, writer, &row, &mut audited).await?;
+            forget_writer(store, writer, &row, version).await?;
+        }
+    }
+    Ok(audited)
+}
+
+async fn of_writer(
+    store: &Store,
+    writer: WriterId,
+    row: &WriterRow,
+    audited: &mut Audited,
+) -> Result<(), Error> {
+    let mut from = 1;
+    loop {
+        let page = store.claims().of_writer(writer, from, PAGE).await?;
+        let Some((last, ..)) = page.last() else { return Ok(()) };
+        from = last + 1;
+        // I5: accounts are read after the claims that are judged by them; what was appended before
+        // a claim was done is seen then.
+        let mut named = Named::default();
+        for (number, claim, version) in page {
+            if number > row.watermark {
+                return Ok(());
+            }
+            let one = One { store, writer, number, claim, version };
+            if one.go(&mut named, audited).await? {
+                audited.deleted += 1;
+            }
+        }
+    }
+}
+
+struct One<'a> {
+    store: &'a Store,
+    writer: WriterId,
+    number: u64,
+    claim: Claim,
+    version: Version,
+}
+
+impl One<'_> {
+    /// Deletes it if it can go.
+    async fn go(mut self, named: &mut Named, audited: &mut Audited) -> Result<bool, Error> {
+        // A `fan` reaches accounts that no row names, so what they need stays.
+        let fans = self.claim.plan.items.iter().any(|item| item.key.kind == ItemKind::Fan);
+        if self.claim.state != ClaimState::Done || fans {
+            return Ok(false);
+        }
+        let segment = SegmentRef::Ingest { writer: self.writer, number: self.number };
+        let now = self.store.engines().index.now();
+        let timing = &self.store.options().timing;
+        let mut held = false;
+        for member in &self.claim.plan.accounts {
+            match named.by(self.store, member.account).await {
+                Some(segments) if !segments.contains(&segment) => {}
+                Some(_) => {
+                    held = true;
+                    // A finished claim's lease tells when it was begun.
+                    if now.since(self.claim.lease.until) > timing.compact_after {
+                        audited.old.insert(member.account);
+                    }
+                }
+                None => held = true,
+            }
+        }
+        if held || !items_finished(self.store, &self.claim, None).await? {
+            return Ok(false);
+        }
+        if !self.is_over_interval(now).await? {
+            return Ok(false);
+        }
+        // [F]: who was to get it from an item has let it go by nothing so far.
+        for account in self.never_appended() {
+            self.store.account(account).await?.release(vec![segment]).await?;
+        }
+        self.delete().await?;
+        Ok(true)
+    }
+
+    /// A segment that everybody has let go stays for the backup interval: a finished claim's
+    /// lease says until when, once it was seen to be free.
+    async fn is_over_interval(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let interval = self.store.options().timing.backup_interval;
+        if interval.is_zero() {
+            return Ok(true);
+        }
+        if self.claim.lease.holder == FREE {
+            return Ok(self.claim.lease.until <= now);
+        }
+        self.claim.lease.holder = FREE;
+        self.claim.lease.until = now.after(interval);
+        let put =
+            self.store.claims().put(self.writer, self.number, &self.claim, Some(self.version));
+        self.version = put.await?;
+        Ok(false)
+    }
+
+    /// Accounts of the plan whose mail became local items.
+    fn never_appended(&self) -> Vec<Account> {
+        let local = |account: &Account| {
+            self.claim.plan.items.iter().any(|item| {
+                item.key.kind == ItemKind::Local
+                    && item.key.destination == local_destination(*account)
+            })
+        };
+        let accounts = self.claim.plan.accounts.iter().map(|member| member.account);
+        accounts.filter(local).collect()
+    }
+
+    /// The large messages first, for only the segment names them; then it; its claim last, which
+    /// says until then that it is done [E].
+    async fn delete(&self) -> Result<(), Error> {
+        let key = names::ingest(self.writer, self.number);
+        let objects = &self.store.engines().objects;
+        if let Some(index) = self.store.segment_index(&key).await? {
+            for big in index.records.iter().filter_map(|record| record.location.big()) {
+                objects.delete(&names::big(big)).await?;
+            }
+        }
+        objects.delete(&key).await?;
+        self.store.forget_segment(&key);
+        self.store.claims().remove(self.writer, self.number, self.version).await?;
+        tracing::debug!(%key, "a segment was deleted");
+        Ok(())
+    }
+}
+
+/// Holder of the lease of a finished claim whose segment everybody has let go.
+const FREE: WriterId = WriterId([0xff; 16]);
+
+impl Named {
+    /// The segments that an account names; `None`: it cannot be read, so perhaps all of them.
+    async fn by(&mut self, store: &Store, account: Account) -> Option<&BTreeSet<SegmentRef>> {
+        if !self.0.contains_key(&account) {
+            let named = read(store, account).await;
+            if let Err(error) = &named {
+                tracing::warn!(%account, %error, "cannot see what an account names");
+            }
+            self.0.insert(account, named.ok());
+        }
+        self.0.get(&account).and_then(Option::as_ref)
+    }
+}
+
+async fn read(store: &Store, account: Account) -> Result<BTreeSet<SegmentRef>, Error> {
+    let log = store.account(account).await?;
+    log.fresh().await?;
+    Ok(log.view(|state| state.segments().map(|known| known.segment).collect()))
+}
+
+/// Removes what is left of a writer that ended long ago: its tombstones [C], what came back after
+/// it was deleted, then its row.
+async fn forget_writer(
+    store: &Store,
+    writer: WriterId,
+    row: &WriterRow,
+    version: Version,
+) -> Result<(), Error> {
+    let WriterState::Ended { at } = row.state else { return Ok(()) };
+    let now = store.engines().index.now();
+    let timing = &store.options().timing;
+    let over = now.since(at) > timing.writer_kept && row.watermark >= row.last;
+    if !over || !store.claims().of_writer(writer, 0, 1).await?.is_empty() {
+        return Ok(());
+    }
+    let objects = &store.engines().objects;
+    for prefix in [names::ingest_prefix(writer), names::big_prefix(writer)] {
+        let listed = objects.list(&prefix, None, 1_000).await?;
+        let all = listed.len() < 1_000;
+        for one in listed {
+            objects.delete(&one.key).await?;
+        }
+        if !all {
+            return Ok(());
+        }
+    }
+    store.writers().remove(writer, version).await?;
+    tracing::info!(%writer, "nothing is left of a writer that has ended");
+    Ok(())
+}

@@ -1,0 +1,193 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use engine::memory::World;
+use mail::Uid;
+use store::change::{Change, MailboxId};
+use store::rows::WriterState;
+use store::segment::{Tombstone, tombstone};
+use store::{AccountLog, Options, Timing, names};
+
+use super::*;
+use crate::deliver::Deliver;
+use crate::testing::{accept, accounts, deliver_all, fresh_log, inbox, message, noise, options};
+
+fn quick() -> Options {
+    let timing = Timing {
+        backup_interval: Duration::ZERO,
+        restore_window: Duration::from_secs(10),
+        ..options().timing
+    };
+    Options { timing, ..options() }
+}
+
+fn keys(world: &World, prefix: &str) -> usize {
+    world.object_keys().iter().filter(|key| key.as_str().starts_with(prefix)).count()
+}
+
+async fn expunge(log: &AccountLog, uids: &[Uid]) {
+    let uids = mail::UidSet::from_ranges(uids.iter().map(|uid| (uid.get(), uid.get())));
+    let change = Change::Expunge { mailbox: MailboxId::INBOX, uids };
+    log.change(|_| Ok::<_, Infallible>(change.clone())).await.unwrap();
+}
+
+async fn body(log: &AccountLog, uid: Uid) -> bytes::Bytes {
+    log.read(MailboxId::INBOX, uid, 0..u64::MAX).await.unwrap().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn compaction_moves_mail_and_the_segments_go() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana", "bob"]).await;
+    let maintain = Maintain::new(store.clone());
+    for i in 0..10 {
+        accept(&store, &["ana", "bob"], &message(&i.to_string())).await.unwrap();
+    }
+    deliver_all(&world, &store).await;
+    let ana = store.account(ids[0]).await.unwrap();
+    let before = inbox(&ana).await;
+    expunge(&ana, &[before[3].0]).await;
+    maintain.handle(vec![Task::Sweep]).await;
+    assert_eq!(keys(&world, "ingest/"), 10);
+    maintain.handle(vec![Task::Account { account: ids[0], all: true }]).await;
+    // Bob still has his mail there (I5).
+    assert_eq!(keys(&world, "ingest/"), 10);
+    maintain.handle(vec![Task::Account { account: ids[1], all: true }]).await;
+    assert_eq!(keys(&world, "ingest/"), 0);
+    let rows = world.rows().into_iter().filter(|(key, _)| key.partition.starts_with(b"c")).count();
+    assert_eq!(rows, 0, "claims go with their segments");
+    let log = fresh_log(&world, ids[0]).await;
+    let after = inbox(&log).await;
+    assert_eq!(after.len(), 9);
+    assert!(body(&log, before[5].0).await.ends_with(&message("5")));
+    // A reader that knows only the old places finds the new ones.
+    assert!(body(&ana, before[9].0).await.ends_with(&message("9")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deliverer_that_comes_late_brings_nothing_back() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana"]).await;
+    let maintain = Maintain::new(store.clone());
+    accept(&store, &["ana"], &message("x")).await.unwrap();
+    let segment = world.object_keys().into_iter().find(|k| names::parse_ingest(k).is_some());
+    let segment = segment.unwrap();
+    let late = Store::new(world.process("late"), quick());
+    late.account(ids[0]).await.unwrap();
+    deliver_all(&world, &store).await;
+    let log = store.account(ids[0]).await.unwrap();
+    expunge(&log, &[inbox(&log).await[0].0]).await;
+    maintain.handle(vec![Task::Sweep, Task::Account { account: ids[0], all: true }]).await;
+    // [E]: the event comes a day later, after everything is gone.
+    let deliver = Deliver::new(late.clone());
+    assert!(deliver.handle(vec![segment]).await[0].is_done());
+    assert!(inbox(&*fresh_log(&world, ids[0]).await).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_segments_become_one_and_dead_ones_go_after_the_window() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana"]).await;
+    let maintain = Maintain::new(store.clone());
+    for i in 0..9 {
+        accept(&store, &["ana"], &message(&i.to_string())).await.unwrap();
+        deliver_all(&world, &store).await;
+        maintain.handle(vec![Task::Sweep, Task::Account { account: ids[0], all: true }]).await;
+    }
+    store.engines().clock.sleep(Duration::from_secs(20)).await;
+    maintain.handle(vec![Task::Account { account: ids[0], all: true }]).await;
+    let segments = world.object_keys().iter().filter(|k| k.as_str().contains("/s/")).count();
+    assert!(segments <= 2, "{segments} account segments");
+    let log = fresh_log(&world, ids[0]).await;
+    let there = inbox(&log).await;
+    assert_eq!(there.len(), 9);
+    for (i, (uid, _)) in there.iter().enumerate() {
+        assert!(body(&log, *uid).await.ends_with(&message(&i.to_string())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_is_dropped_before_it_is_deleted() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana"]).await;
+    let log = store.account(ids[0]).await.unwrap();
+    let mut taking = log.append_body();
+    taking.write(&noise(7, 60_000)).await.unwrap();
+    let appended = taking.end().await.unwrap();
+    let other = Store::new(world.process("two"), quick()).account(ids[0]).await.unwrap();
+    assert_eq!(other.clean().await.unwrap(), 1);
+    // [G]: the appender meets its object in the drop, and starts again.
+    let arrival = appended.arrival(MailboxId::INBOX, mail::FlagSet::default(), mail::Timestamp(0));
+    let change = Change::Append(vec![arrival]);
+    let refused = log.change(|_| Ok::<_, Infallible>(change.clone())).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(inbox(&log).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hole_is_closed_when_two_sweeps_saw_it_and_the_writer_goes_on() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana"]).await;
+    let first = accept(&store, &["ana"], &message("1")).await.unwrap();
+    let writer = first.record().writer;
+    // Number 2 is lost for long, as if its put were under way; number 3 stands.
+    let there = store.engines().objects.get(&names::ingest(writer, 1)).await.unwrap().unwrap();
+    let third = names::ingest(writer, 3);
+    store.engines().objects.put(&third, &[there]).await.unwrap();
+    let maintain = Maintain::new(store.clone());
+    maintain.handle(vec![Task::Sweep]).await;
+    let hole = names::ingest(writer, 2);
+    assert!(store.engines().objects.get(&hole).await.unwrap().is_none());
+    maintain.handle(vec![Task::Sweep]).await;
+    let closed = store.engines().objects.get(&hole).await.unwrap().unwrap();
+    assert_eq!(tombstone(&closed), Some(Tombstone::Closed));
+    // [B]: its late put fails, and is acknowledged only where it can be seen. (Number 3 is
+    // another's, which a writer takes for a clone of itself.)
+    let receipt = accept(&store, &["ana"], &message("2")).await.unwrap();
+    deliver_all(&world, &store).await;
+    maintain.handle(vec![Task::Sweep]).await;
+    let there = inbox(&*fresh_log(&world, ids[0]).await).await;
+    assert!(there.iter().any(|(_, record)| *record == receipt.record()));
+    assert_eq!(there.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_is_ended_by_facts_and_starts_anew_if_it_lives() {
+    let world = World::default();
+    let timing = Timing {
+        writer_grace: Duration::ZERO,
+        writer_life: Duration::from_secs(5),
+        writer_kept: Duration::from_secs(50),
+        ..quick().timing
+    };
+    let sweeper =
+        Store::new(world.process("sweeper"), Options { timing: timing.clone(), ..quick() });
+    // An edge whose clock is wrong: it thinks that it may live on.
+    let long = Timing { writer_life: Duration::from_secs(86_400), ..timing };
+    let edge = Store::new(world.process("edge"), Options { timing: long, ..quick() });
+    let ids = accounts(&edge, &["ana"]).await;
+    let writer = accept(&edge, &["ana"], &message("1")).await.unwrap().record().writer;
+    deliver_all(&world, &sweeper).await;
+    edge.engines().clock.sleep(Duration::from_secs(10)).await;
+    let maintain = Maintain::new(sweeper.clone());
+    maintain.handle(vec![Task::Sweep]).await;
+    let (row, _) = sweeper.writers().get(writer).await.unwrap().unwrap();
+    assert!(matches!(row.state, WriterState::Ended { .. }), "{row:?}");
+    // [γ]: it meets a tombstone, and what it had not acknowledged goes to a new writer.
+    let receipt = accept(&edge, &["ana"], &message("2")).await.unwrap();
+    assert_ne!(receipt.record().writer, writer);
+    deliver_all(&world, &sweeper).await;
+    assert_eq!(inbox(&*fresh_log(&world, ids[0]).await).await.len(), 2);
+    // Everything of it goes in the end, but not before its tombstones are old [C].
+    maintain.handle(vec![Task::Account { account: ids[0], all: true }]).await;
+    assert!(keys(&world, &names::ingest_prefix(writer)) > 0);
+    edge.engines().clock.sleep(Duration::from_secs(60)).await;
+    maintain.handle(vec![Task::Audit]).await;
+    assert_eq!(keys(&world, &names::ingest_prefix(writer)), 0);
+    assert!(sweeper.writers().get(writer).await.unwrap().is_none());
+}
