@@ -166,3 +166,38 @@ async fn draining_completes_the_message_under_way_and_says_goodbye() {
     assert!(said.ends_with("421 4.3.2 Service is shutting down, try again\r\n"), "{said}");
     assert_eq!(office.stored().await.len(), 1);
 }
+
+// B3: a byte a second buys no time, and nothing of it is kept.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_trickles_is_cut_off() {
+    let office = Office::start(Role::Mx).await;
+    let mut client = office.connect("203.0.113.9").await;
+    client.begin("<>", &["ana@example.test"]).await;
+    let began = tokio::time::Instant::now();
+    while client.try_send(b"x").await {
+        office.pause(1).await;
+        assert!(began.elapsed().as_secs() < 600, "still there");
+    }
+    assert!(client.rest().await.starts_with("421 4.4.2 "));
+    assert!(office.stored().await.is_empty());
+}
+
+// B3: silence, and commands without end.
+#[tokio::test(start_paused = true)]
+async fn a_connection_does_not_last_for_ever() {
+    let office = Office::start(Role::Mx).await;
+    let mut silent = office.connect("203.0.113.9").await;
+    let began = tokio::time::Instant::now();
+    assert!(silent.rest().await.starts_with("421 4.4.2 "));
+    // RFC 5321 §4.5.3.2.7
+    assert_eq!(began.elapsed().as_secs(), 300);
+
+    let mut busy = office.connect("203.0.113.9").await;
+    let began = tokio::time::Instant::now();
+    while busy.try_send(b"NOOP\r\n").await {
+        office.pause(60).await;
+        assert!(began.elapsed().as_secs() <= 3_660, "still there");
+    }
+    assert!(began.elapsed().as_secs() >= 3_600);
+    assert!(busy.rest().await.ends_with("421 4.4.2 Too slow, closing\r\n"));
+}

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::Engines;
@@ -134,6 +135,11 @@ impl Office {
         client
     }
 
+    /// Lets so many seconds pass.
+    pub(super) async fn pause(&self, seconds: u64) {
+        self.engines.clock.sleep(Duration::from_secs(seconds)).await;
+    }
+
     /// From now on no answer comes: writes may have happened or not.
     pub(super) fn never_answer(&self) {
         self.world.set_faults(Faults { lost_dropped: 1_000, ..Faults::default() });
@@ -179,6 +185,11 @@ impl Said {
 impl Client {
     pub(super) async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Whether the other side still listens.
+    pub(super) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
     }
 
     /// A command, and its reply.
