@@ -10,6 +10,9 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("swaks", "swaks"),
+    // What swaks needs for TLS and AUTH; brings no program.
+    ("", "libnet-ssleay-perl"),
+    ("", "libauthen-sasl-perl"),
     ("curl", "curl"),
     ("strace", "strace"),
     ("openssl", "openssl"),
@@ -50,6 +53,7 @@ fn packages(tools: &[(&str, &str)]) -> Result<(), Failure> {
         .iter()
         .filter(|(program, _)| !on_path(program) && !sbin(program))
         .map(|(_, package)| *package)
+        .filter(|package| !is_installed(package))
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -73,6 +77,12 @@ fn packages(tools: &[(&str, &str)]) -> Result<(), Failure> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["-qq", "-y", "--no-install-recommends", "install"])
         .args(&missing))
+}
+
+fn is_installed(package: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    query.args(["-W", "-f=${Status}", package]);
+    output(&mut query).is_ok_and(|status| status.ends_with(" installed"))
 }
 
 fn cargo_deny() -> Result<(), Failure> {
