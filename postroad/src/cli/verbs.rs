@@ -180,9 +180,7 @@ impl AccountVerb {
             Self::Quota { address, size, messages } => {
                 let bytes = match size.as_str() {
                     "none" => None,
-                    size => Some(size.parse::<ByteSize>().map_err(|why| {
-                        Failure::new(format!("{size} is {why}"), "or write `none` for no limit")
-                    })?),
+                    size => Some(bytes(size)?),
                 };
                 let quota = Quota { bytes: bytes.map(|size| size.0), messages };
                 admin.set_quota(&address, quota).await?;
@@ -344,6 +342,14 @@ impl QueueVerb {
             }
         }
     }
+}
+
+/// A size with its unit, or plain bytes.
+fn bytes(text: &str) -> Result<ByteSize, Failure> {
+    let plain = text.parse::<u64>().map(ByteSize);
+    plain.or_else(|_| text.parse()).map_err(|why: &str| {
+        Failure::new(format!("{text} is {why}"), "or write `none` for no limit")
+    })
 }
 
 /// Milliseconds since 1970, for people.
