@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use mail::Envelope;
+use mail::date::DateTime;
 use mail::header::addresses;
+use mail::header::filter::{Filter, Unwanted};
 use mail::summary::FieldName;
-use mail::trace::RECEIVED_MAX;
+use mail::trace::{NotAField, RECEIVED_MAX};
 use net::Gone;
 use proto::smtp::{Reply, Role, Session as Client};
-use store::{Accept, AcceptError, Incoming, Receipt, Store};
+use store::{Accept, AcceptError, Incoming, Receipt};
 
 use crate::replies;
 use crate::session::Caller;
@@ -24,24 +26,36 @@ pub(crate) type Refusal = Result<Reply, Gone>;
 /// Envelope and content so far.
 pub(crate) struct Message {
     envelope: Envelope,
+    /// Takes out and adds the few fields that are changed at all.
+    filter: Filter,
     /// The first thing that went wrong; the rest of the content is thrown away.
     content: Result<Incoming, AcceptError>,
 }
 
 impl Message {
     /// Nothing is written yet (I12).
-    pub(crate) async fn begin(store: &Store, mut envelope: Envelope) -> Result<Self, Refusal> {
+    pub(crate) async fn begin(caller: &Caller, mut envelope: Envelope) -> Result<Self, Refusal> {
         // I6: who is named twice gets one copy.
         let mut seen = BTreeSet::new();
         envelope.recipients.retain(|recipient| seen.insert(recipient.path.address().clone()));
-        match store.ingest().begin().await {
-            Ok(incoming) => Ok(Self { envelope, content: Ok(incoming) }),
+        let filter = filter(caller).map_err(|_| Ok(replies::out_of_step()))?;
+        match caller.shared.store.ingest().begin().await {
+            Ok(incoming) => Ok(Self { envelope, filter, content: Ok(incoming) }),
             Err(error) => Err(replies::not_stored(&error)),
         }
     }
 
     /// What is wrong is told at the end: that is when a client listens.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        if self.filter.is_done() {
+            return self.put(bytes).await;
+        }
+        let mut kept = Vec::with_capacity(bytes.len());
+        self.filter.feed(bytes, &mut kept);
+        self.put(&kept).await;
+    }
+
+    async fn put(&mut self, bytes: &[u8]) {
         if let Ok(incoming) = &mut self.content
             && let Err(error) = incoming.write(bytes).await
         {
@@ -70,7 +84,10 @@ impl Message {
         outcome
     }
 
-    async fn store(self, caller: &Caller, client: &Client) -> Result<Receipt, Refusal> {
+    async fn store(mut self, caller: &Caller, client: &Client) -> Result<Receipt, Refusal> {
+        let mut rest = Vec::new();
+        self.filter.finish(&mut rest);
+        self.put(&rest).await;
         let not_stored = |error: AcceptError| replies::not_stored(&error);
         let taken = self.content.map_err(not_stored)?.end().await.map_err(not_stored)?;
         let scanned = taken.scanned();
@@ -107,6 +124,27 @@ impl Message {
         );
         metrics::counter!("postroad_smtp_stored_bytes_total").increment(size);
         Ok(receipt)
+    }
+}
+
+/// What is changed (DESIGN.md, *Addresses, credentials, text*): nobody from outside speaks of checks
+/// in our name (RFC 8601 §5); what our people submit keeps its blind copies blind, and gets the
+/// Date and Message-ID that it lacks (RFC 6409 §8.1, §8.3).
+fn filter(caller: &Caller) -> Result<Filter, NotAField> {
+    let host = &caller.shared.options.core.host;
+    match caller.role() {
+        Role::Mx => {
+            let ours = Unwanted::AuthenticationResults(host.as_str().to_owned());
+            Ok(Filter::new(vec![ours]))
+        }
+        Role::Submission => {
+            let engines = caller.shared.store.engines();
+            let date = DateTime::from_timestamp(engines.index.now());
+            let id = u128::from_be_bytes(engines.random.bytes());
+            Filter::new(vec![Unwanted::Bcc])
+                .adding(format!("Date: {date}\r\n"))?
+                .adding(format!("Message-ID: <{id:032x}@{host}>\r\n"))
+        }
     }
 }
 

@@ -106,15 +106,13 @@ impl Edge<Server<Stored>> for Session {
                 }
                 Answer::Recipients(answers)
             }
-            Ask::Begin(envelope) => {
-                match Message::begin(&self.caller.shared.store, *envelope).await {
-                    Ok(message) => {
-                        self.message = Some(message);
-                        Answer::Accepted
-                    }
-                    Err(refused) => Answer::Refused(refused?),
+            Ask::Begin(envelope) => match Message::begin(&self.caller, *envelope).await {
+                Ok(message) => {
+                    self.message = Some(message);
+                    Answer::Accepted
                 }
-            }
+                Err(refused) => Answer::Refused(refused?),
+            },
             Ask::Commit => {
                 // What was acknowledged before is told now, whatever becomes of this message.
                 out.flush().await?;

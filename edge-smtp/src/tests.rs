@@ -72,6 +72,19 @@ async fn recipients_are_ours_or_refused() {
     assert!(!said.text.contains("AUTH"), "no AUTH for strangers: {}", said.text);
 }
 
+// RFC 8601 §5
+#[tokio::test(start_paused = true)]
+async fn nobody_outside_speaks_of_checks_in_our_name() {
+    let office = Office::start(Role::Mx).await;
+    let mut client = office.connect("203.0.113.9").await;
+    let theirs = "Authentication-Results: mx.sender.test; spf=pass\r\nBcc: x\r\n";
+    let text =
+        format!("{theirs}Authentication-Results:\r\n MX.example.test; dkim=pass\r\n\r\nhello\r\n");
+    client.send("<bo@sender.test>", &["ana@example.test"], &text).await.expect(250);
+    let [stored] = &office.stored().await[..] else { panic!("one message") };
+    assert_eq!(stored.body, format!("{theirs}\r\nhello\r\n"));
+}
+
 // RFC 5321 §6.3
 #[tokio::test(start_paused = true)]
 async fn a_message_that_goes_in_circles_is_cut() {

@@ -144,3 +144,25 @@ async fn scram_shows_known_and_unknown_users_a_salt() {
     assert_eq!(salts[0], format!("s={}", STANDARD.encode([7; 16])));
     assert!(salts[1] != salts[0] && salts[1] == salts[2]);
 }
+
+// DESIGN.md, *Addresses, credentials, text*: nothing else is changed.
+#[tokio::test(start_paused = true)]
+async fn a_submission_loses_bcc_and_gets_what_it_lacks() {
+    let office = Office::start(Role::Submission).await;
+    let mut client = ana(&office).await;
+    let to = ["bob@example.test"];
+    let text = "From: ana@example.test\r\nBcc: a@x.test,\r\n b@x.test\r\nX: y\r\n\r\nBcc: body\r\n";
+    client.send("<ana@example.test>", &to, text).await.expect(250);
+    let whole = "Date: x\r\nMESSAGE-ID: <y>\r\n\r\n";
+    client.send("<ana@example.test>", &to, whole).await.expect(250);
+    let stored = office.stored().await;
+    let bodies: Vec<&str> = stored.iter().map(|found| found.body.as_str()).collect();
+    let changed = bodies.iter().find(|body| body.starts_with("From")).unwrap();
+    let date = "From: ana@example.test\r\nX: y\r\nDate: Fri, 15 Jan 2027 08:00:00 +0000\r\n";
+    let rest = changed.strip_prefix(date).expect(changed);
+    let id =
+        rest.strip_prefix("Message-ID: <").and_then(|rest| rest.split_once("@mx.example.test>"));
+    let (id, rest) = id.expect(changed);
+    assert_eq!((id.len(), rest), (32, "\r\n\r\nBcc: body\r\n"));
+    assert!(bodies.contains(&whole), "{bodies:?}");
+}

@@ -146,6 +146,12 @@ impl Filter {
         self.missing.drain(..).for_each(|field| out.extend_from_slice(field.as_bytes()));
     }
 
+    /// Whether the header is over: all that comes is passed on as it is, and need not be fed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Body
+    }
+
     /// How many fields were taken out.
     #[must_use]
     pub const fn removed(&self) -> usize {

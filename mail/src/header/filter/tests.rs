@@ -5,6 +5,10 @@ fn check(unwanted: &Unwanted, message: &str, expected: &str, removed: usize) {
     for size in 1..=message.len() {
         let (mut filter, mut out) = (Filter::new(vec![unwanted.clone()]), Vec::new());
         message.as_bytes().chunks(size).for_each(|piece| filter.feed(piece, &mut out));
+        assert_eq!(
+            filter.is_done(),
+            message.starts_with("\r\n") || message.contains("\n\r\n") || message.contains("\n\n")
+        );
         filter.finish(&mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected, "pieces of {size}");
         assert_eq!(filter.removed(), removed);
