@@ -196,7 +196,10 @@ fn read_run(
 fn take_in(state: &mut State, id: MailboxId, chunk: Chunk) -> Result<(), Malformed> {
     let mailbox = state.mailboxes.get_mut(&id).ok_or(Malformed("checkpoint: mailbox"))?;
     for row in &chunk.rows {
-        if u64::from(row.uid) >= mailbox.uid_next || row.modseq > mailbox.highest_modseq.0 {
+        let beyond = u64::from(row.uid) >= mailbox.uid_next
+            || row.modseq > mailbox.highest_modseq.0
+            || row.arrival >= state.next_arrival;
+        if beyond {
             return Err(Malformed("checkpoint: message beyond its mailbox"));
         }
         mailbox.count_in(state.tables.flags(row.flags).system, row.size);

@@ -389,3 +389,33 @@ fn summaries_together_take_half_of_what_they_take_alone() {
         assert_eq!(mail::Summary::decode(&read[arrival]), mail::Summary::decode(summary));
     }
 }
+
+#[test]
+fn no_bytes_whatever_make_the_reader_of_roots_panic() {
+    let mut history = History::new(6);
+    let mut office = Office::default();
+    (0..40).for_each(|_| history.step());
+    office.checkpoint(&history.state, &history.entries);
+    let checkpoint = office.pointer.checkpoint.unwrap();
+    let key = names::checkpoint(account(), checkpoint.seq, checkpoint.nonce);
+    let root = plain(&office.objects[&key]);
+    let mut opened = 0;
+    for _ in 0..4_000 {
+        let mut damaged = root.clone();
+        for _ in 0..1 + history.dice.below(3) {
+            let at = 10 + history.dice.below(damaged.len() - 10);
+            damaged[at] = history.dice.next().to_be_bytes()[0];
+        }
+        // As if the checksum had been made of these very bytes.
+        let crc = crc32fast::hash(&damaged[9..]).to_be_bytes();
+        damaged.splice(5..9, crc);
+        let Ok(root) = Root::decode(account(), checkpoint, &damaged) else { continue };
+        let got: Vec<Vec<Bytes>> = root.wanted().iter().map(|_| Vec::new()).collect();
+        let Ok(state) = root.finish(&got) else { continue };
+        opened += 1;
+        // What was read is a state: it is shown, and written again.
+        drop(shown(&state));
+        assert!(state.memory_bytes() < 1 << 24);
+    }
+    assert!(opened > 100);
+}

@@ -15,8 +15,10 @@ use crate::change::{
 use crate::inline::{INLINE_BYTES_MAX, Inline};
 use crate::place::{ObjectNonce, SegmentRef, Slot};
 
-/// Most new places, or objects let go, in one entry.
-const LIST_MAX: usize = 65_536;
+/// Most new places in one entry, and most writers that a body names.
+const MOVES_MAX: usize = 65_536;
+/// Most segments or objects let go in one entry: the state remembers those of 128 entries [F, G].
+const LET_GO_MAX: usize = 1_024;
 /// Longest mailbox name in all (LAYOUTS.md).
 const NAME_BYTES_MAX: usize = 1_000;
 /// Longest key of an effect, and reason of a void.
@@ -57,7 +59,7 @@ pub(super) fn encode(change: &Change, inline: &mut Vec<u8>) -> Option<Vec<u8>> {
         }
         Change::Mailbox(change) => put_mailbox_change(&mut out, change)?,
         Change::Reloc { moves, released } => {
-            put_count(&mut out, moves.len())?;
+            put_count(&mut out, moves.len(), MOVES_MAX)?;
             for one in moves {
                 put_varint(&mut out, u64::from(one.arrival));
                 put_record(&mut out, one.record, &mut writers);
@@ -68,7 +70,7 @@ pub(super) fn encode(change: &Change, inline: &mut Vec<u8>) -> Option<Vec<u8>> {
         }
         Change::Release { segments } => put_segments(&mut out, segments, &mut writers)?,
         Change::Drop { objects } => {
-            put_count(&mut out, objects.len())?;
+            put_count(&mut out, objects.len(), LET_GO_MAX)?;
             for object in objects {
                 let (tag, nonce) = match object {
                     AccountObject::Segment(nonce) => (0, nonce),
@@ -174,7 +176,7 @@ impl Writers {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let count = reader.count(LIST_MAX)?;
+        let count = reader.count(MOVES_MAX)?;
         (0..count).map(|_| reader.array().map(WriterId)).collect::<Result<_, _>>().map(Self)
     }
 
@@ -200,9 +202,9 @@ impl Blobs {
     }
 }
 
-fn put_count(out: &mut Vec<u8>, count: usize) -> Option<()> {
+fn put_count(out: &mut Vec<u8>, count: usize, most: usize) -> Option<()> {
     put_varint(out, count as u64);
-    (count <= LIST_MAX).then_some(())
+    (count <= most).then_some(())
 }
 
 fn put_limited(out: &mut Vec<u8>, bytes: &[u8], most: usize) -> Option<()> {
@@ -266,18 +268,18 @@ fn take_segment(reader: &mut Reader<'_>, writers: &Writers) -> Result<SegmentRef
 }
 
 fn put_segments(out: &mut Vec<u8>, list: &[SegmentRef], writers: &mut Writers) -> Option<()> {
-    put_count(out, list.len())?;
+    put_count(out, list.len(), LET_GO_MAX)?;
     list.iter().for_each(|segment| put_segment(out, *segment, writers));
     Some(())
 }
 
 fn take_segments(r: &mut Reader<'_>, writers: &Writers) -> Result<Vec<SegmentRef>, Malformed> {
-    let count = r.count(LIST_MAX)?;
+    let count = r.count(LET_GO_MAX)?;
     (0..count).map(|_| take_segment(r, writers)).collect()
 }
 
 fn take_moves(r: &mut Reader<'_>, writers: &Writers) -> Result<Vec<Move>, Malformed> {
-    let count = r.count(LIST_MAX)?;
+    let count = r.count(MOVES_MAX)?;
     let one = |_| {
         let arrival = r.varint32()?;
         let record = writers.take_record(r)?;
@@ -288,7 +290,7 @@ fn take_moves(r: &mut Reader<'_>, writers: &Writers) -> Result<Vec<Move>, Malfor
 }
 
 fn take_objects(r: &mut Reader<'_>) -> Result<Vec<AccountObject>, Malformed> {
-    let count = r.count(LIST_MAX)?;
+    let count = r.count(LET_GO_MAX)?;
     let one = |_| {
         let tag = r.byte()?;
         let nonce = ObjectNonce(r.array()?);

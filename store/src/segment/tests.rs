@@ -282,3 +282,34 @@ fn stored_segments_are_read_for_ever() {
     let location = &index(&object).records[0].location;
     assert_eq!(read(location, &object, &Bytes::new(), 0..u64::MAX), vec![b'a'; 300]);
 }
+
+#[test]
+fn no_bytes_whatever_make_the_reader_of_indexes_panic() {
+    let mut builder = Builder::new(Nonce([1; 8]));
+    builder.add(record_id(1), &new_record(b"Received: x\r\n", NewBody::of(&noise(1, 600))));
+    builder.add(record_id(2), &new_record(b"", NewBody::of(b"x").in_big(record_id(9))));
+    let object = object(&builder.finish());
+    let number = |at: usize| u32::from_be_bytes(object[at..at + 4].try_into().unwrap()) as usize;
+    let (locations, details) = (number(20), number(28));
+    let mut dice = Dice(12);
+    for _ in 0..4_000 {
+        let mut damaged = object.to_vec();
+        for _ in 0..1 + dice.below(3) {
+            let at = HEAD_BYTES + dice.below(locations + details);
+            damaged[at] = dice.next().to_be_bytes()[0];
+        }
+        // As if the checksums had been made of these very bytes.
+        let split = HEAD_BYTES + locations;
+        let crc = crc32fast::hash(&damaged[HEAD_BYTES..split]).to_be_bytes();
+        damaged.splice(24..28, crc);
+        let crc = crc32fast::hash(&damaged[split..split + details]).to_be_bytes();
+        damaged.splice(32..36, crc);
+        let crc = crc32fast::hash(&damaged[..36]).to_be_bytes();
+        damaged.splice(36..40, crc);
+        let Ok(Read::Whole(index)) = Index::read(&Bytes::from(damaged)) else { continue };
+        for record in &index.records {
+            let reading = record.location.reading(0..dice.next());
+            let _ = reading.finish(&Bytes::new(), &Bytes::new()).is_ok();
+        }
+    }
+}
