@@ -86,6 +86,11 @@ fn options(name: &str) -> Options {
             item_kept: s(3_000),
             item_retry: s(3),
             hint_kept: s(60),
+            audit: s(10),
+            maintain_poll: s(1),
+            writer_grace: s(2),
+            deliver_retry: ms(100),
+            reread: s(20),
             ..Timing::default()
         },
         upkeep: Upkeep {
