@@ -28,6 +28,10 @@ const BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// Read at once, on the stack: nothing is kept while a connection is idle.
 const READ_BYTES: usize = 16 * 1024;
 
+/// After our good-bye the peer has this long, and may send this much, before the socket is closed.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
 /// How slowly a peer may take what we write before it counts as gone (B3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WritePace {
@@ -141,16 +145,28 @@ impl Wire {
         }
     }
 
-    /// Flushes, says good-bye on the stream (close_notify, FIN) and ends.
+    /// Flushes, says good-bye on the stream (close_notify, FIN), and waits a little for the peer to
+    /// close too, taking in what it still sends: closing a socket with bytes unread resets it, and
+    /// a reset may overtake our last words.
     pub(crate) async fn close(&mut self) {
         if self.flush().await.is_err() {
             return;
         }
-        let deadline = self.clock.instant().after(self.pace.stall.min(Duration::from_secs(5)));
         let stream = &mut self.stream;
-        let shutdown = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
+        let good_bye = async {
+            std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await?;
+            let mut left = LINGER_BYTES_MAX;
+            loop {
+                let read = std::future::poll_fn(|cx| poll_read(stream, cx, &mut <[u8]>::len)).await;
+                match read? {
+                    Some(bytes) if bytes < left => left -= bytes,
+                    _ => return io::Result::Ok(()),
+                }
+            }
+        };
+        let deadline = self.clock.instant().after(LINGER);
         // What the peer makes of it no longer matters.
-        drop(self.clock.by(deadline, shutdown).await);
+        drop(self.clock.by(deadline, good_bye).await);
     }
 }
 

@@ -226,6 +226,7 @@ impl Test {
     async fn rest(mut self) -> (String, End) {
         let mut text = String::new();
         self.client.read_to_string(&mut text).await.unwrap();
+        drop(self.client);
         (text, self.served.await.unwrap())
     }
 

@@ -155,3 +155,14 @@ async fn a_drain_lets_nobody_in() {
     assert_eq!(line(&mut open).await, "draining\n");
     assert!(TcpStream::connect(test.address).await.is_err());
 }
+
+/// The last words reach a peer that still sends: they are not overtaken by a reset.
+#[tokio::test]
+async fn the_last_words_are_heard() {
+    let test = start(LimitsOptions::default(), TlsMode::None, &[]);
+    let mut stream = test.connect(b"QUIT\n").await;
+    stream.write_all(&vec![b'x'; 100_000]).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "127.0.0.1 Direct\nbye\n");
+}

@@ -171,6 +171,7 @@ async fn what_came_in_the_clear_after_starttls_is_nobodys() {
     let mut text = String::new();
     secured.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "own\nbye\n");
+    drop(secured);
     assert_eq!(served.await.unwrap(), End::Closed);
     assert_eq!(seen.lock().unwrap().as_ref().map(|tls| tls.version), Some("TLSv1.3"));
 }
