@@ -10,6 +10,7 @@ mod delivered;
 mod failures;
 mod fetching;
 mod logins;
+mod model;
 mod searching;
 mod syncing;
 
@@ -301,4 +302,10 @@ pub(crate) fn message(subject: &str) -> String {
 fn patterns_match_as_said() {
     assert!(matches("a…c", "abc") && matches("a…", "a") && matches("…c", "abc"));
     assert!(!matches("a…c", "abd") && !matches("ab", "abc") && matches("a…b…c", "axbxxc"));
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    // What is beyond is the selected mailbox's runs of UIDs, and the account's log, which is shared.
+    assert!(size_of::<crate::Session>() <= 256);
 }
