@@ -52,6 +52,8 @@ section! {
         pub imap: ImapSection = ImapSection::default(),
         /// When background work happens.
         pub timing: TimingSection = TimingSection::default(),
+        /// When `maintain` finds a mailbox worth its work.
+        pub upkeep: UpkeepSection = UpkeepSection::default(),
         /// What is written to stderr.
         pub log: LogSection = LogSection::default(),
     }
@@ -236,6 +238,30 @@ section! {
         pub backup_interval: Duration = Duration::from_secs(7 * 86_400),
         /// How soon mail that could not be put into its mailbox is tried again.
         pub retry: Duration = Duration::from_secs(60),
+        /// How long delivering a segment is left to the process that began it.
+        pub lease: Duration = Duration::from_secs(60),
+        /// How often `maintain` looks for mailboxes that ask for it.
+        pub maintain: Duration = Duration::from_secs(5),
+        /// How often `maintain` looks at everything.
+        pub audit: Duration = Duration::from_secs(86_400),
+        /// After this time a process puts accepted mail under a new writer's name.
+        pub writer_life: Duration = Duration::from_secs(86_400),
+        /// How long a sender waits for an answer while its message becomes durable.
+        pub commit: Duration = Duration::from_secs(120),
+    }
+}
+
+section! {
+    /// When `maintain` finds a mailbox worth its work.
+    pub struct UpkeepSection {
+        /// Changes of a mailbox after which its state is written as a checkpoint; 1 to 64.
+        pub checkpoint_entries: u64 = 64,
+        /// Messages of an account that lie between others' after which they are put together.
+        pub compact_messages: u64 = 64,
+        /// Bytes of them after which they are put together.
+        pub compact_size: ByteSize = ByteSize(4 << 20),
+        /// After this time they are put together however few they are.
+        pub compact_after: Duration = Duration::from_secs(30 * 86_400),
     }
 }
 

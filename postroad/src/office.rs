@@ -2,7 +2,7 @@
 
 use engine::{Consistency, Expect, Key, OpenError, Row, Version, WriteError};
 use net::{CertificateInfo, TlsConfig, TlsServer};
-use store::{Options, Store, Timing};
+use store::{Options, Store, Timing, Upkeep};
 
 use crate::admin::AdminError;
 use crate::config::Config;
@@ -33,7 +33,19 @@ fn options(config: &Config) -> Options {
             restore_window: timing.restore_window,
             backup_interval: timing.backup_interval,
             item_retry: timing.retry,
+            claim_lease: timing.lease,
+            maintain_poll: timing.maintain,
+            audit: timing.audit,
+            writer_life: timing.writer_life,
+            commit_patience: timing.commit,
+            compact_after: config.upkeep.compact_after,
             ..Timing::default()
+        },
+        upkeep: Upkeep {
+            checkpoint_entries: config.upkeep.checkpoint_entries,
+            compact_records: config.upkeep.compact_messages,
+            compact_bytes: config.upkeep.compact_size.0,
+            ..Upkeep::default()
         },
         ..Options::default()
     }

@@ -10,6 +10,7 @@ use mail::{Account, Epoch, WriterId};
 use net::CertificateInfo;
 use serde::Serialize;
 use store::directory::ListCursor;
+use store::names;
 use store::rows::{WriterRow, WriterState};
 
 use super::{Admin, AdminError};
@@ -147,6 +148,7 @@ impl Admin {
         const NAME: &str = "writers";
         let mut known = BTreeSet::new();
         let (mut open, mut waiting, mut after) = (0_u64, 0_u64, None);
+        let mut hole = None;
         loop {
             let page = self.store.writers().page(after).await?;
             let Some((last, ..)) = page.last() else { break };
@@ -155,6 +157,9 @@ impl Admin {
                 known.insert(*id);
                 open += u64::from(*state == WriterState::Open);
                 waiting += last.saturating_sub(*watermark);
+                if last > watermark && hole.is_none() {
+                    hole = self.hole(*id, *watermark).await?;
+                }
             }
             if known.len() >= WRITERS_MAX {
                 break;
@@ -169,7 +174,29 @@ impl Admin {
                 "their mail is kept but not delivered: somebody must look where they come from",
             ));
         }
-        Ok(ok(NAME, format!("{open} open, {waiting} segments not yet done")))
+        let found = format!("{open} open, {waiting} segments not yet done");
+        Ok(match hole {
+            Some(first) => warning(
+                NAME,
+                format!("{found}; {first} is missing"),
+                "`maintain` closes it within two sweeps: see that a process has this role",
+            ),
+            None => ok(NAME, found),
+        })
+    }
+
+    /// The first number after the watermark, if it is missing below others [B].
+    async fn hole(
+        &self,
+        writer: WriterId,
+        watermark: u64,
+    ) -> Result<Option<ObjectKey>, AdminError> {
+        let after = names::ingest(writer, watermark);
+        let prefix = names::ingest_prefix(writer);
+        let next = self.store.engines().objects.list(&prefix, Some(&after), 1).await?;
+        let number = next.first().and_then(|object| names::parse_ingest(&object.key));
+        let missing = number.is_some_and(|(_, number)| number > watermark + 1);
+        Ok(missing.then(|| names::ingest(writer, watermark + 1)))
     }
 
     async fn writers_with_segments(&self) -> Result<BTreeSet<WriterId>, AdminError> {

@@ -125,6 +125,26 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
     at_least(["imap", "login"], config.imap.login.as_secs(), 1, "s");
     at_least(["imap", "search"], config.imap.search.as_secs(), 1, "s");
     at_least(["imap", "idle"], config.imap.idle.as_secs(), 1, "s");
+    let timing = &config.timing;
+    for (key, time) in [
+        ("sweep", timing.sweep),
+        ("retry", timing.retry),
+        ("lease", timing.lease),
+        ("maintain", timing.maintain),
+        ("audit", timing.audit),
+        ("writer_life", timing.writer_life),
+        ("commit", timing.commit),
+    ] {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        at_least(["timing", key], ms, 10, "ms");
+    }
+    at_least(["upkeep", "checkpoint_entries"], config.upkeep.checkpoint_entries, 1, "");
+    at_least(["upkeep", "compact_messages"], config.upkeep.compact_messages, 1, "");
+    // LAYOUTS: the ring has 128 slots; who appends must never find it full.
+    if config.upkeep.checkpoint_entries > 64 {
+        let problem = "`upkeep.checkpoint_entries` is too large";
+        mistakes.add(&origin(tree, &["upkeep", "checkpoint_entries"]), problem, "write at most 64");
+    }
     if config.store.free_percent_min > 90 {
         let problem = "`store.free_percent_min` is too large";
         let fix = "write a share of the disk in percent, 90 at most";
