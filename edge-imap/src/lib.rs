@@ -10,6 +10,7 @@ mod alter;
 mod announce;
 mod append;
 mod copy;
+mod counts;
 mod fetch;
 mod flags;
 mod idle;

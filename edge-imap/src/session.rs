@@ -14,6 +14,7 @@ use store::directory::Entry;
 
 use crate::announce::{Client, Own};
 use crate::append::Appending;
+use crate::counts;
 use crate::idle::Idle;
 use crate::replies::{Refusal, Stop};
 use crate::selection::Selected;
@@ -220,7 +221,10 @@ fn client(core: &Server) -> Client {
 impl Edge<Server> for Session {
     async fn asked(&mut self, ask: Ask, core: &mut Server, out: &mut Out<'_>) -> Result<(), Gone> {
         let client = client(core);
-        match self.answer(ask, client, out).await {
+        let command = counts::name(&ask);
+        let answer = self.answer(ask, client, out).await;
+        counts::answered(command, &answer);
+        match answer {
             Ok(answer) => core.answer(answer),
             Err(Stop::Answer(answer)) => core.answer(*answer),
             Err(Stop::Gone) => return Err(Gone),
