@@ -376,7 +376,7 @@ fn summaries_together_take_half_of_what_they_take_alone() {
         })
         .collect();
     let alone: usize = summaries.values().map(Bytes::len).sum();
-    let bytes = super::summaries::encode(0, summaries.iter());
+    let bytes = summaries::encode(0, summaries.iter());
     assert!(bytes.len() < alone / 2, "{} of {alone} bytes for 512", bytes.len());
     let crc = crc32fast::hash(&bytes);
     let length = u32::try_from(bytes.len()).unwrap();

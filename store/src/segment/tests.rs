@@ -309,7 +309,7 @@ fn no_bytes_whatever_make_the_reader_of_indexes_panic() {
         let Ok(Read::Whole(index)) = Index::read(&Bytes::from(damaged)) else { continue };
         for record in &index.records {
             let reading = record.location.reading(0..dice.next());
-            let _ = reading.finish(&Bytes::new(), &Bytes::new()).is_ok();
+            drop(reading.finish(&Bytes::new(), &Bytes::new()));
         }
     }
 }

@@ -386,7 +386,7 @@ fn random_histories_replay_alike_and_counts_agree_with_what_is_there() {
 /// The entry as it comes back from its row.
 fn store_and_read(entry: &Entry) -> Entry {
     let encoded = entry.encode(ObjectNonce([5; 8])).unwrap();
-    match crate::entry::Entry::decode(&encoded.row).unwrap() {
+    match Entry::decode(&encoded.row).unwrap() {
         crate::entry::Decoded::Whole(entry) => entry,
         crate::entry::Decoded::Pending(pending) => {
             pending.finish(&encoded.object.unwrap().1).unwrap()
