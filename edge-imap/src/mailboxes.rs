@@ -142,6 +142,7 @@ impl Session {
         }
         let log = self.log()?;
         log.fresh().await?;
+        log.begin().await?;
         let patterns = Patterns::new(&list.reference, &list.patterns)?;
         let limit = self.shared.options.core.append_limit;
         log.view(|state| {
@@ -194,6 +195,7 @@ impl Session {
         let log = self.log()?;
         // [X]: a client decides by it whether to come in.
         log.fresh().await?;
+        log.begin().await?;
         let limit = self.shared.options.core.append_limit;
         let mut bytes = Vec::new();
         let found = log.view(|state| {

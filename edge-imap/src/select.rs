@@ -48,6 +48,8 @@ impl Session {
         self.still_welcome().await?;
         // [X]: never older than what any other session was told.
         log.fresh().await?;
+        // I4: no modseq is told that a change still to come could have.
+        log.begin().await?;
         let Some(told) = log.view(|state| look(state, &name, select.read_only)) else {
             return Err(Refusal::NoMailbox.into());
         };

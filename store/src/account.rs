@@ -156,6 +156,25 @@ impl AccountLog {
         Ok(self.seq())
     }
 
+    /// Writes the first entry, *open*, if there is none: to be called before a client is told a
+    /// modseq. HIGHESTMODSEQ is at least 1 (RFC 7162 §3.1.2.1), so that of an empty log would be
+    /// that of its first change as well, and who asks for changes since 1 would miss it (I4).
+    /// # Errors
+    /// [`LogError`], as [`Self::change`].
+    pub async fn begin(&self) -> Result<(), LogError> {
+        if self.seq() > Seq(0) {
+            return Ok(());
+        }
+        let open = |state: &State| match state.seq() {
+            Seq(0) => Ok(Change::Open { waiting: false }),
+            _ => Err(()),
+        };
+        match self.change(open).await {
+            Ok(_) | Err(ChangeError::Refused(())) => Ok(()),
+            Err(ChangeError::Log(error)) => Err(error),
+        }
+    }
+
     /// Decides on the newest state and appends what was decided; decides again after each
     /// conflict, so that a command is never carried out on a state it has not seen.
     /// # Errors

@@ -284,3 +284,19 @@ async fn lost_answers_at_every_step_of_a_checkpoint_harm_nothing() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_modseq_that_is_told_before_the_first_change_is_below_it() {
+    let world = World::default();
+    let store = store(&world, "a");
+    let log = store.account(ACCOUNT).await.unwrap();
+    log.begin().await.unwrap();
+    log.begin().await.unwrap();
+    assert_eq!(log.seq(), Seq(1));
+    // I4: who was told 1 and asks for changes since 1 gets the first message.
+    let told = log.view(|state| state.mailbox(MailboxId::INBOX).unwrap().highest_modseq());
+    append(&store, &log).await;
+    let changed =
+        log.view(|state| state.mailbox(MailboxId::INBOX).unwrap().changed_since(told).count());
+    assert_eq!(changed, 1);
+}
