@@ -237,4 +237,29 @@ mod tests {
         assert!(matches!(read_proxy_header(&mut stream).await, Ok(Header::Client(_))));
         assert_eq!(stream, b"EHLO");
     }
+
+    /// Whatever comes: a header, or an error, never a panic; and what is cut short is no header.
+    #[test]
+    fn mutated_headers_are_total() {
+        let mut body = V4.to_vec();
+        body.extend([TLV_CRC32C, 0, 4, 1, 2, 3, 4, 0x20, 0, 1, 9]);
+        let good = [header(0x21, 0x11, &body), header(0x21, 0x21, &v6("2001:db8::9"))];
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(seed >> 33).unwrap_or(0) % below
+        };
+        for _ in 0..20_000 {
+            let mut bytes = good[random(2)].clone();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                bytes[at] = u8::try_from(random(256)).unwrap();
+            }
+            let length = random(bytes.len() + 1);
+            drop(parse_proxy_header(&bytes));
+            if length < bytes.len() {
+                assert!(parse_proxy_header(&bytes[..length]).is_err());
+            }
+        }
+    }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use net::Network;
 use schema::{Node as _, section};
+use store::{Timing, Upkeep};
 
 pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
@@ -229,25 +230,25 @@ section! {
     /// When background work happens.
     pub struct TimingSection {
         /// How often what no event announced is looked for.
-        pub sweep: Duration = Duration::from_secs(60),
+        pub sweep: Duration = Timing::default().sweep,
         /// How old what is known of an account's existence may be.
-        pub directory_fresh: Duration = Duration::from_secs(1),
+        pub directory_fresh: Duration = Timing::default().directory_fresh,
         /// How long deleted mail can be brought back.
-        pub restore_window: Duration = Duration::from_secs(30 * 86_400),
+        pub restore_window: Duration = Timing::default().restore_window,
         /// For how long what a backup may still want is kept.
-        pub backup_interval: Duration = Duration::from_secs(7 * 86_400),
+        pub backup_interval: Duration = Timing::default().backup_interval,
         /// How soon mail that could not be put into its mailbox is tried again.
-        pub retry: Duration = Duration::from_secs(60),
+        pub retry: Duration = Timing::default().item_retry,
         /// How long delivering a segment is left to the process that began it.
-        pub lease: Duration = Duration::from_secs(60),
+        pub lease: Duration = Timing::default().claim_lease,
         /// How often `maintain` looks for mailboxes that ask for it.
-        pub maintain: Duration = Duration::from_secs(5),
+        pub maintain: Duration = Timing::default().maintain_poll,
         /// How often `maintain` looks at everything.
-        pub audit: Duration = Duration::from_secs(86_400),
+        pub audit: Duration = Timing::default().audit,
         /// After this time a process puts accepted mail under a new writer's name.
-        pub writer_life: Duration = Duration::from_secs(86_400),
+        pub writer_life: Duration = Timing::default().writer_life,
         /// How long a sender waits for an answer while its message becomes durable.
-        pub commit: Duration = Duration::from_secs(120),
+        pub commit: Duration = Timing::default().commit_patience,
     }
 }
 
@@ -255,13 +256,13 @@ section! {
     /// When `maintain` finds a mailbox worth its work.
     pub struct UpkeepSection {
         /// Changes of a mailbox after which its state is written as a checkpoint; 1 to 64.
-        pub checkpoint_entries: u64 = 64,
+        pub checkpoint_entries: u64 = Upkeep::default().checkpoint_entries,
         /// Messages of an account that lie between others' after which they are put together.
-        pub compact_messages: u64 = 64,
+        pub compact_messages: u64 = Upkeep::default().compact_records,
         /// Bytes of them after which they are put together.
-        pub compact_size: ByteSize = ByteSize(4 << 20),
+        pub compact_size: ByteSize = ByteSize(Upkeep::default().compact_bytes),
         /// After this time they are put together however few they are.
-        pub compact_after: Duration = Duration::from_secs(30 * 86_400),
+        pub compact_after: Duration = Timing::default().compact_after,
     }
 }
 

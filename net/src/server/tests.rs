@@ -166,3 +166,33 @@ async fn the_last_words_are_heard() {
     stream.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "127.0.0.1 Direct\nbye\n");
 }
+
+/// RELIABILITY B3: who says nothing where a handshake or a proxy's header is due is let go, and
+/// counted only once it is known who that is.
+#[tokio::test(start_paused = true)]
+async fn stalled_handshakes_end() {
+    for (tls, proxies) in [
+        (TlsMode::Implicit, &[][..]),
+        (TlsMode::None, &["127.0.0.0/8"]),
+        (TlsMode::None, &["::/0"]),
+    ] {
+        let test = start(LimitsOptions::default(), tls, proxies);
+        let before = test.server.clock.instant();
+        let mut stream = test.connect(b"\x16\x03").await;
+        let mut said = Vec::new();
+        if proxies == ["::/0"] {
+            // Neither is due here: the control.
+            assert_eq!(line(&mut stream).await, "127.0.0.1 Direct\n");
+            continue;
+        }
+        // A reset is as good: what was sent is not read.
+        if let Ok(read) = stream.read_to_end(&mut said).await {
+            assert_eq!(read, 0, "{said:?}");
+        }
+        let waited = test.server.clock.instant().since(before);
+        assert!(waited >= Pace::default().handshake, "{waited:?}");
+        while test.server.limits.open() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
