@@ -74,6 +74,10 @@ impl Maintain {
     }
 
     async fn sweep(&self) -> Result<(), Error> {
+        // [α]: before anything here needs room.
+        if let Err(why) = self.store.space().tend_ballast().await {
+            tracing::warn!(%why, "cannot tend the ballast");
+        }
         let mut holes = self.holes.lock().await;
         let swept = sweep::sweep(&self.store, &mut holes).await?;
         if swept.holes > 0 {

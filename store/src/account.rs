@@ -8,6 +8,7 @@
 mod append;
 mod body;
 mod checkpoint;
+mod cleaning;
 mod compaction;
 mod deliver;
 mod error;

@@ -48,7 +48,7 @@ impl Store {
         let cx = Arc::new(Context::new(engines, options));
         let space = Arc::new(Space::new(cx.clone()));
         let bodies = Arc::new(Bodies::new(cx.clone()));
-        let spools = Arc::new(Spools::new(&cx));
+        let spools = Arc::new(Spools::new(&cx, &space));
         let accounts = Arc::new(Accounts::new(cx.clone(), bodies.clone(), spools.clone()));
         let follow = follow::run(cx.clone(), accounts.clone(), cx.engines.events.subscribe());
         cx.engines.tasks.spawn("follow", follow);

@@ -14,6 +14,8 @@ pub struct Space {
     full: AtomicBool,
     /// When it was last looked at, in nanoseconds of the process's clock; 0 is never.
     looked: AtomicU64,
+    /// Whether this process gave up the ballast.
+    given_up: AtomicBool,
 }
 
 impl std::fmt::Debug for Space {
@@ -24,7 +26,13 @@ impl std::fmt::Debug for Space {
 
 impl Space {
     pub(crate) fn new(cx: Arc<Context>) -> Self {
-        Self { cx, full: AtomicBool::new(false), looked: AtomicU64::new(0) }
+        Self {
+            cx,
+            full: AtomicBool::new(false),
+            looked: AtomicU64::new(0),
+            // Unknown at start: a ballast that an earlier process gave up is made again.
+            given_up: AtomicBool::new(true),
+        }
     }
 
     /// Whether accepting has to stop: less than `free_percent_min` of the medium is free. Asks the
@@ -55,11 +63,19 @@ impl Space {
         Ok(space.free < space.total / 100 * percent)
     }
 
-    /// Gives up (`true`) the ballast so that `maintain` can delete on a full medium, or makes it
-    /// again.
+    /// Gives up the ballast while the medium is full, so that `maintain` can delete, and makes it
+    /// again when it is not. Harmless when nothing has changed.
     /// # Errors
     /// As the engine's; try again with the next sweep.
-    pub async fn release_ballast(&self, released: bool) -> Result<(), WriteError> {
-        self.cx.engines.objects.release_ballast(released).await
+    pub async fn tend_ballast(&self) -> Result<(), WriteError> {
+        let full = self.is_full().await;
+        if full != self.given_up.load(Ordering::Relaxed) {
+            self.cx.engines.objects.release_ballast(full).await?;
+            self.given_up.store(full, Ordering::Relaxed);
+            if full {
+                tracing::error!("the medium is nearly full: nothing is accepted, the ballast goes");
+            }
+        }
+        Ok(())
     }
 }

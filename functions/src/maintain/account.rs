@@ -14,6 +14,9 @@ use crate::handler::Error;
 /// Records copied in one go; the rest comes with the next.
 const RECORDS_MAX: usize = 4_096;
 
+/// Checkpoints after which what they replaced is cleaned up.
+const CLEAN_EVERY: u64 = 16;
+
 /// What upkeep of an account did.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -28,6 +31,10 @@ pub(super) async fn keep(store: &Store, account: Account, all: bool) -> Result<K
     log.fresh().await?;
     if log.is_checkpoint_due() {
         log.checkpoint().await?;
+        let checkpoints = log.seq().0 / store.options().upkeep.checkpoint_entries.max(1);
+        if checkpoints.is_multiple_of(CLEAN_EVERY) {
+            log.clean().await?;
+        }
     }
     let mut kept = Kept::default();
     if all || is_due(store, &log) {

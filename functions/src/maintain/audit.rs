@@ -4,6 +4,7 @@
 //! A segment is deleted when it is done and below its writer's watermark, every account of its
 //! plan has let it go, and every item of its plan is finished; then its claim goes [F, H].
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Version;
@@ -175,12 +176,12 @@ const FREE: WriterId = WriterId([0xff; 16]);
 impl Named {
     /// The segments that an account names; `None`: it cannot be read, so perhaps all of them.
     async fn by(&mut self, store: &Store, account: Account) -> Option<&BTreeSet<SegmentRef>> {
-        if !self.0.contains_key(&account) {
+        if let Entry::Vacant(unread) = self.0.entry(account) {
             let named = read(store, account).await;
             if let Err(error) = &named {
                 tracing::warn!(%account, %error, "cannot see what an account names");
             }
-            self.0.insert(account, named.ok());
+            unread.insert(named.ok());
         }
         self.0.get(&account).and_then(Option::as_ref)
     }

@@ -191,3 +191,36 @@ async fn a_writer_is_ended_by_facts_and_starts_anew_if_it_lives() {
     assert_eq!(keys(&world, &names::ingest_prefix(writer)), 0);
     assert!(sweeper.writers().get(writer).await.unwrap().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn old_checkpoints_go_and_the_account_opens_as_before() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana"]).await;
+    let log = store.account(ids[0]).await.unwrap();
+    for i in 0..30 {
+        accept(&store, &["ana"], &message(&i.to_string())).await.unwrap();
+        deliver_all(&world, &store).await;
+        log.checkpoint().await.unwrap();
+        store.engines().clock.sleep(Duration::from_secs(1)).await;
+    }
+    let roots = || world.object_keys().iter().filter(|k| k.as_str().contains("/c/")).count();
+    let chunks = || world.object_keys().iter().filter(|k| k.as_str().contains("/k/")).count();
+    assert_eq!(roots(), 30);
+    assert!(log.clean().await.unwrap() > 0);
+    assert!(roots() <= 2, "{} roots", roots());
+    // What came within the window has its history still.
+    assert!((8..=20).contains(&chunks()), "{} chunks", chunks());
+    let again = fresh_log(&world, ids[0]).await;
+    assert_eq!(inbox(&again).await.len(), 30);
+    let arrivals: Vec<u32> = (0..30).collect();
+    assert!(again.encoded_summaries(&arrivals).await.unwrap().iter().all(Option::is_some));
+    // A process that has read an older checkpoint goes on.
+    assert_eq!(inbox(&log).await.len(), 30);
+    store.engines().clock.sleep(Duration::from_secs(60)).await;
+    log.checkpoint().await.unwrap();
+    log.clean().await.unwrap();
+    // The current one, and the summaries that it needs.
+    assert!(roots() == 1 && chunks() <= 8, "{} roots, {} chunks", roots(), chunks());
+    assert_eq!(inbox(&*fresh_log(&world, ids[0]).await).await.len(), 30);
+}

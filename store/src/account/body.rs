@@ -98,6 +98,10 @@ impl AppendBody {
     /// [`AcceptError`]; the message is not in the account.
     pub async fn end(self) -> Result<Appended, AcceptError> {
         let Self { log, spool } = self;
+        // [α]: what deletes may use the last of the room, what adds may not.
+        if log.spools.space.is_full().await {
+            return Err(AcceptError::Full);
+        }
         let spooled = spool.end().await?;
         let record = log.cx.fresh_record();
         let size = spooled.body.raw_bytes();

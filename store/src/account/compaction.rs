@@ -11,15 +11,11 @@ use bytes::Bytes;
 use mail::RecordId;
 
 use super::{AccountLog, ChangeError, LogError};
-use crate::change::{AccountObject, Change, Move};
-use crate::entry::{Decoded, Entry};
+use crate::change::{Change, Move};
 use crate::names;
 use crate::place::{ObjectNonce, SegmentRef, Slot};
 use crate::segment::{Builder, Index, NewRecord};
 use crate::state::{Held, State};
-
-/// Objects listed and dropped at once; the rest comes with the next run.
-const OBJECTS_MAX: usize = 1_000;
 
 /// What a copy made.
 #[derive(Clone, Debug, Default)]
@@ -132,100 +128,6 @@ impl AccountLog {
             Err(ChangeError::Refused(never)) => match never {},
             Err(ChangeError::Log(error)) => Err(error),
         }
-    }
-
-    /// Lets go and deletes what nothing names: orphans of appends and copies, segments that
-    /// everything left before the restore window, bodies of entries that are in a checkpoint.
-    /// Returns how many objects were deleted.
-    /// # Errors
-    /// [`LogError`]: what was dropped and not deleted is found again as an orphan.
-    pub async fn clean(&self) -> Result<usize, LogError> {
-        self.fresh().await?;
-        let objects = &self.cx.engines.objects;
-        let mut listed = Vec::new();
-        for prefix in
-            [names::account_segment_prefix(self.account), names::entry_prefix(self.account)]
-        {
-            let is_body = prefix.ends_with("/e/");
-            for one in objects.list(&prefix, None, OBJECTS_MAX).await? {
-                let Some(nonce) = names::parse_nonce(&one.key) else { continue };
-                listed.push(match is_body {
-                    true => AccountObject::EntryBody(nonce),
-                    false => AccountObject::Segment(nonce),
-                });
-            }
-        }
-        if listed.is_empty() {
-            return Ok(0);
-        }
-        // [I]: a checkpointer who began before fails, so no checkpoint comes to name them.
-        self.bump_pointer().await?;
-        let bodies = self.tail_bodies().await?;
-        let now = self.cx.engines.index.now();
-        let window = self.cx.options.timing.restore_window;
-        let mut dropped = Vec::new();
-        let changed = self.change(|state| {
-            dropped = listed
-                .iter()
-                .filter(|object| match object {
-                    AccountObject::EntryBody(nonce) => !bodies.contains(nonce),
-                    AccountObject::Segment(nonce) => {
-                        let known = state.segment(SegmentRef::Account { nonce: *nonce });
-                        known.is_none_or(|known| {
-                            known.live == 0 && now.since(known.touched) > window
-                        })
-                    }
-                })
-                .copied()
-                .collect();
-            if dropped.is_empty() {
-                return Err(());
-            }
-            // [G]: who is about to name one of them meets this entry.
-            Ok(Change::Drop { objects: dropped.clone() })
-        });
-        match changed.await {
-            Ok(_) => {}
-            Err(ChangeError::Refused(())) => return Ok(0),
-            Err(ChangeError::Log(error)) => return Err(error),
-        }
-        for object in &dropped {
-            self.delete(*object).await?;
-        }
-        Ok(dropped.len())
-    }
-
-    /// Bodies that entries after the checkpoint lie in.
-    async fn tail_bodies(&self) -> Result<BTreeSet<ObjectNonce>, LogError> {
-        let rows = self.ring.rows().await?;
-        let after = self.read_state().pointer.checkpointed();
-        let mut bodies = BTreeSet::new();
-        for (seq, row) in rows.range(after.next()..) {
-            if let Ok(Decoded::Pending(pending)) = Entry::decode(row) {
-                tracing::trace!(%seq, "an entry's body is an object");
-                bodies.insert(pending.object());
-            }
-        }
-        Ok(bodies)
-    }
-
-    /// Deletes an object that an entry let go, and what only it names.
-    async fn delete(&self, object: AccountObject) -> Result<(), LogError> {
-        let objects = &self.cx.engines.objects;
-        let key = match object {
-            AccountObject::EntryBody(nonce) => names::entry(self.account, nonce),
-            AccountObject::Segment(nonce) => names::account_segment(self.account, nonce),
-        };
-        if let AccountObject::Segment(_) = object
-            && let Some(index) = self.bodies.index(&key).await?
-        {
-            for big in index.records.iter().filter_map(|record| record.location.big()) {
-                objects.delete(&names::big(big)).await?;
-            }
-        }
-        objects.delete(&key).await?;
-        self.bodies.forget(&key);
-        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use super::{AccountLog, LogError, Turn};
 use crate::change::{Arrival, Change};
 use crate::context::Context;
 use crate::place::SegmentRef;
+use crate::rows::Phase;
 use crate::state::{LetGo, Met, State};
 
 /// Tries against others for one log.
@@ -228,6 +229,17 @@ impl Group<'_> {
 
 /// The arrivals of a delivery that are not in the log.
 fn left<'a>(state: &State, delivery: &'a Delivery) -> Result<Vec<&'a Arrival>, DeliverError> {
+    // [n]: the log decides whether it takes mail, not the directory.
+    match state.phase() {
+        Phase::Open => {}
+        Phase::Waiting => {
+            return Err(LogError::Unavailable("the log does not take mail yet".into()).into());
+        }
+        Phase::Fenced { region, epoch } => {
+            let (region, epoch) = (region.clone(), *epoch);
+            return Err(LogError::Fenced { region, epoch }.into());
+        }
+    }
     // [D, F]: every entry since the sight is asked, or it all starts again.
     match state.met(delivery.sight, LetGo::Segment(delivery.segment)) {
         Met::LetGo => Err(DeliverError::Released),

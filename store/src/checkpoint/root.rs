@@ -125,6 +125,12 @@ impl Root {
         &self.wanted
     }
 
+    /// Time of the last entry in it.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.state.time()
+    }
+
     /// The checkpoint that this one replaced: the next older part of history.
     #[must_use]
     pub const fn previous(&self) -> Option<CheckpointRef> {

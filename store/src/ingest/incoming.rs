@@ -17,6 +17,7 @@ use super::{Accept, AcceptError, Ingest, Receipt, SPOOL_UNIT};
 use crate::context::Context;
 use crate::names;
 use crate::segment::{Builder, Framer, Index, NewBody, NewRecord, Read, big_head};
+use crate::space::Space;
 
 /// Room in the spool is taken in steps of so many bytes.
 const SPOOL_STEP: usize = 64 * 1024;
@@ -271,12 +272,13 @@ pub(crate) struct Spools {
     cx: Arc<Context>,
     room: Arc<Semaphore>,
     pub(super) big: Arc<BigKeys>,
+    pub(crate) space: Arc<Space>,
 }
 
 impl Spools {
-    pub(crate) fn new(cx: &Arc<Context>) -> Self {
-        let room = Semaphore::new(cx.options.spooling_bytes_max / SPOOL_UNIT);
-        Self { cx: cx.clone(), room: Arc::new(room), big: Arc::new(BigKeys::new(cx)) }
+    pub(crate) fn new(cx: &Arc<Context>, space: &Arc<Space>) -> Self {
+        let room = Arc::new(Semaphore::new(cx.options.spooling_bytes_max / SPOOL_UNIT));
+        Self { cx: cx.clone(), room, big: Arc::new(BigKeys::new(cx)), space: space.clone() }
     }
 }
 
