@@ -83,7 +83,7 @@ fn by_mbsync(office: &Office, user: &str, mailbox: &str) -> Vec<Vec<u8>> {
         &config,
         format!(
             "IMAPAccount a\nHost {}\nPort {}\nUser {user}@example.test\nPass {PASSWORD}\n\
-             TLSType None\nAuthMechs LOGIN\n\nIMAPStore far\nAccount a\n\n\
+             SSLType None\nAuthMechs LOGIN\n\nIMAPStore far\nAccount a\n\n\
              MaildirStore near\nPath {dir}/\nInbox {dir}/INBOX\n\n\
              Channel c\nFar :far:{mailbox}\nNear :near:{mailbox}\nCreate Near\nSync Pull\n\
              SyncState {dir}/\n",

@@ -41,7 +41,11 @@ pub fn id_of(message: &[u8]) -> Option<String> {
 #[must_use]
 pub fn without_trace(read: &[u8]) -> Option<&[u8]> {
     let rest = after_field(read, b"Return-Path:")?;
-    after_field(rest, b"Received:")
+    // A message may begin with white space, so that it looks like a continuation of our Received:
+    // that one ends with its date, which is told in UTC.
+    let zone = b" +0000\r\n";
+    let end = rest.windows(zone.len()).position(|part| part == zone)? + zone.len();
+    rest.starts_with(b"Received:").then(|| rest.get(end..)).flatten()
 }
 
 /// What follows the header field of this name, its continuation lines included.
