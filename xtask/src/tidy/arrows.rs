@@ -12,7 +12,7 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("store", &["engine", "mail"]),
     ("edge-smtp", &["engine", "mail", "net", "proto", "store"]),
     ("edge-imap", &["engine", "mail", "net", "proto", "store"]),
-    ("edge-http", &["engine", "net", "store"]),
+    ("edge-http", &["engine", "mail", "net", "store"]),
     ("functions", &["engine", "mail", "store"]),
     (
         "postroad",
