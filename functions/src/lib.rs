@@ -6,6 +6,8 @@
 //! on an event. [`host`] runs them.
 
 pub mod deliver;
+#[cfg(test)]
+mod embedded_tests;
 mod handler;
 pub mod host;
 mod local_items;

@@ -49,7 +49,9 @@ pub(crate) async fn accounts(store: &Store, names: &[&str]) -> Vec<Account> {
         changes.push(DirectoryChange::Address(address, AddressRow::Account(id)));
         made.push(Account { id, epoch: mail::Epoch(1) });
     }
-    store.directory().change(changes).await.unwrap();
+    for some in changes.chunks(50) {
+        store.directory().change(some.to_vec()).await.unwrap();
+    }
     made
 }
 
