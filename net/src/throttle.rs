@@ -1,9 +1,10 @@
 //! Slowing those who guess passwords, without locking out whom they guess at (C1).
 //!
-//! Two counts, both halving as time passes: failures of a client's network, and failures of an
-//! account from networks that never logged in to it. The first makes that network wait longer and
-//! longer and finally refuses it for a while. The second makes *strangers* to the account wait,
-//! never a network that logged in to it before: the victim notices nothing.
+//! Counts that halve as time passes: failures of a client's network, and failures of an account
+//! from networks that never logged in to it. The first makes that network wait longer and longer
+//! and finally refuses it for a while; the second makes *strangers* to the account wait. Whoever
+//! logged in to the account from that network before is judged by the failures of just that pair:
+//! neither a guesser elsewhere nor one behind the same address makes the victim notice anything.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -82,8 +83,15 @@ struct Shared {
 struct Counts {
     networks: BTreeMap<Network, Failures>,
     accounts: BTreeMap<Box<str>, Failures>,
-    /// Who logged in to what, and when last.
-    known: BTreeMap<(Network, Box<str>), Instant>,
+    /// Who logged in to what from where.
+    known: BTreeMap<(Network, Box<str>), Known>,
+}
+
+struct Known {
+    /// When last.
+    at: Instant,
+    /// Failures of this pair since.
+    failures: Failures,
 }
 
 #[derive(Clone, Copy)]
@@ -121,13 +129,20 @@ impl Throttle {
         let of = |failures: Option<&Failures>| {
             failures.map_or(0, |failures| failures.now(now, options.half_life))
         };
+        if let Some(known) = counts.known.get(&(network, account.into())) {
+            let own = of(Some(&known.failures));
+            return if own >= options.refuse_after {
+                Verdict::Refuse(options.delay_max)
+            } else {
+                Verdict::After(options.delay_after(own))
+            };
+        }
         let here = of(counts.networks.get(&network));
         if here >= options.refuse_after {
             return Verdict::Refuse(options.delay_max);
         }
         let own = options.delay_after(here);
-        let stranger = !counts.known.contains_key(&(network, account.into()));
-        if stranger && of(counts.accounts.get(account)) >= options.account_failures_max {
+        if of(counts.accounts.get(account)) >= options.account_failures_max {
             return Verdict::After(options.delay_max.max(own));
         }
         Verdict::After(own)
@@ -140,7 +155,10 @@ impl Throttle {
         let network = Network::counted(address);
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         count(&mut counts.networks, network, now, options.half_life);
-        if !counts.known.contains_key(&(network, account.into())) {
+        if let Some(known) = counts.known.get_mut(&(network, account.into())) {
+            let failures = known.failures.now(now, options.half_life).saturating_add(1);
+            known.failures = Failures { count: failures, at: now };
+        } else {
             count(&mut counts.accounts, account.into(), now, options.half_life);
         }
         metrics::counter!("postroad_login_failures_total").increment(1);
@@ -158,9 +176,10 @@ impl Throttle {
             failures.count /= 2;
         }
         if counts.known.len() >= REMEMBERED_MAX {
-            evict(&mut counts.known, |at| *at);
+            evict(&mut counts.known, |known| known.at);
         }
-        counts.known.insert((network, account.into()), now);
+        let known = Known { at: now, failures: Failures { count: 0, at: now } };
+        counts.known.insert((network, account.into()), known);
     }
 }
 
@@ -247,6 +266,23 @@ mod tests {
         // Same /64, other host.
         let same_home = ip("2001:db8:1::6");
         assert_eq!(throttle.before(same_home, "ana@example.test"), Verdict::After(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_victim_behind_the_guessers_own_address_is_not_slowed() {
+        let (throttle, _) = throttle();
+        let office = ip("192.0.2.1");
+        throttle.succeeded(office, "ana@example.test");
+        for n in 0..100 {
+            throttle.failed(office, &format!("user{n}@example.test"));
+        }
+        assert!(matches!(throttle.before(office, "bob@example.test"), Verdict::Refuse(_)));
+        assert_eq!(throttle.before(office, "ana@example.test"), Verdict::After(Duration::ZERO));
+        // But who knows the account may not guess at it for ever.
+        for _ in 0..60 {
+            throttle.failed(office, "ana@example.test");
+        }
+        assert!(matches!(throttle.before(office, "ana@example.test"), Verdict::Refuse(_)));
     }
 
     #[test]
