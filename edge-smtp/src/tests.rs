@@ -142,6 +142,33 @@ async fn an_acknowledgement_is_told_before_the_next_message_is_tried() {
     assert_eq!(said.matches("stored as").count(), 1, "{said}");
 }
 
+// I12, [β]: whatever a stranger says, nothing is written before its message is accepted.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_writes_nothing_before_its_message_is_accepted() {
+    let office = Office::start(Role::Mx).await;
+    let before = office.written();
+    let mut client = office.connect("203.0.113.9").await;
+    client.begin("<bo@sender.test>", &["ana@example.test", "sales@example.test"]).await;
+    let refused = format!("{}bare\nlf\r\n.", message("x"));
+    client.say(&refused).await.expect(550);
+    client.say("MAIL FROM:<bo@sender.test>").await.expect(250);
+    for recipient in ["nobody@example.test", "ana@elsewhere.test"] {
+        client.say(&format!("RCPT TO:<{recipient}>")).await.expect(550);
+    }
+    client.say("RSET").await.expect(250);
+    // Content that is broken off, in DATA and between chunks.
+    for last in ["DATA\r\nSubject: half", "BDAT 4\r\nhalf"] {
+        let mut client = office.connect("203.0.113.10").await;
+        let begin = "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ana@example.test>\r\n";
+        client.send_raw(format!("{begin}{last}").as_bytes()).await;
+        drop(client);
+        office.pause(1).await;
+    }
+    assert_eq!(office.written(), before);
+    client.send("<>", &["ana@example.test"], &message("x")).await.expect(250);
+    assert_ne!(office.written(), before);
+}
+
 // [N]: nobody knows whether it was stored, so nobody is told anything.
 #[tokio::test(start_paused = true)]
 async fn an_unknown_outcome_closes_without_a_reply() {

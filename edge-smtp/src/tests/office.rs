@@ -135,6 +135,12 @@ impl Office {
         client
     }
 
+    /// Writes asked of the engines so far: of objects, of rows.
+    pub(super) fn written(&self) -> (u64, u64) {
+        let counts = self.engines.counters.counts();
+        (counts.object_puts, counts.index_writes)
+    }
+
     /// Lets so many seconds pass.
     pub(super) async fn pause(&self, seconds: u64) {
         self.engines.clock.sleep(Duration::from_secs(seconds)).await;
