@@ -41,14 +41,19 @@ fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
-fn account(number: u8, name: &str, change: impl FnOnce(&mut AccountRow)) -> Vec<DirectoryChange> {
+fn account(
+    number: u8,
+    name: &str,
+    iterations: u32,
+    change: impl FnOnce(&mut AccountRow),
+) -> Vec<DirectoryChange> {
     let id = AccountId([number; 16]);
-    let verifier = Verifier::derive("pencil", &[7; 16], 4096).unwrap();
+    let verifier = Verifier::derive("pencil", &[7; 16], iterations).unwrap();
     let (stored, server) = verifier.parts();
     let mut row = AccountRow::new("home", 1, address(name));
     row.credentials = Credentials {
         salt: vec![7; 16],
-        iterations: 4096,
+        iterations,
         verifiers: vec![store::rows::Verifier {
             label: "password".into(),
             set: Timestamp(0),
@@ -69,7 +74,7 @@ fn alias(name: &str, targets: &[&str]) -> DirectoryChange {
     DirectoryChange::Address(address(name), AddressRow::Alias(targets))
 }
 
-async fn fill(store: &Store) {
+async fn fill(store: &Store, iterations: u32) {
     let mut changes = vec![
         DirectoryChange::Domain(Domain::parse("example.test").unwrap(), DomainRow::new()),
         DirectoryChange::Domain(Domain::parse("catch.test").unwrap(), DomainRow::new()),
@@ -81,19 +86,24 @@ async fn fill(store: &Store) {
         alias("abuse@example.test", &["ana@example.test"]),
         alias("@catch.test", &["bob@example.test"]),
     ];
-    changes.extend(account(1, "ana@example.test", |_| {}));
-    changes.extend(account(2, "bob@example.test", |_| {}));
-    changes.extend(account(3, "full@example.test", |row| row.quota_bytes = Some(0)));
-    changes.extend(account(4, "off@example.test", |row| row.disabled = true));
+    changes.extend(account(1, "ana@example.test", iterations, |_| {}));
+    changes.extend(account(2, "bob@example.test", iterations, |_| {}));
+    changes.extend(account(3, "full@example.test", iterations, |row| row.quota_bytes = Some(0)));
+    changes.extend(account(4, "off@example.test", iterations, |row| row.disabled = true));
     store.directory().change(changes).await.unwrap();
 }
 
 impl Office {
     pub(super) async fn start(role: Role) -> Self {
+        Self::start_with(role, 4096, ThrottleOptions::default()).await
+    }
+
+    /// Passwords cost so many iterations; guessing is slowed like that.
+    pub(super) async fn start_with(role: Role, iterations: u32, throttle: ThrottleOptions) -> Self {
         let world = World::default();
         let engines = world.process("edge");
         let store = Store::new(engines.clone(), store::Options::default());
-        fill(&store).await;
+        fill(&store, iterations).await;
         let auth = match role {
             Role::Mx => vec![],
             Role::Submission => Mechanism::ALL.to_vec(),
@@ -108,8 +118,8 @@ impl Office {
             limits: Limits::default(),
             times: Times::default(),
         };
-        let options = Options { iterations: 4096, ..Options::new(Arc::new(core), vec![1; 32]) };
-        let throttle = Throttle::new(ThrottleOptions::default(), engines.clock.clone());
+        let options = Options { iterations, ..Options::new(Arc::new(core), vec![1; 32]) };
+        let throttle = Throttle::new(throttle, engines.clock.clone());
         let service = Smtp::new(options, store, throttle);
         Self { world, engines, service, drain: Drain::new() }
     }
@@ -139,6 +149,13 @@ impl Office {
     pub(super) fn written(&self) -> (u64, u64) {
         let counts = self.engines.counters.counts();
         (counts.object_puts, counts.index_writes)
+    }
+
+    /// How long this takes.
+    pub(super) async fn timed<T>(&self, doing: impl Future<Output = T>) -> Duration {
+        let began = self.engines.clock.instant();
+        doing.await;
+        self.engines.clock.instant().since(began)
     }
 
     /// Lets so many seconds pass.

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use net::ThrottleOptions;
 use proto::smtp::Role;
 
 use super::office::{Client, Office, message};
@@ -94,6 +95,29 @@ async fn wrong_is_wrong_whoever_it_is() {
     assert_eq!(replies[0], "535 5.7.8 Wrong user name or password\r\n");
     let as_herself = STANDARD.encode("ANA@example.test\0ana@example.test\0pencil");
     client.say(&format!("AUTH PLAIN {as_herself}")).await.expect(235);
+}
+
+// C1: nor does time tell who exists. Attempts take turns, so that a busy machine slows all alike.
+#[tokio::test]
+async fn a_wrong_password_takes_as_long_whoever_it_is_for() {
+    let trusted = vec!["127.0.0.1".parse().unwrap()];
+    let throttle = ThrottleOptions { trusted, ..ThrottleOptions::default() };
+    let office = Office::start_with(Role::Submission, 20_000, throttle).await;
+    let users = ["ana@example.test", "nobody@example.test", "off@example.test"];
+    let mut times = [const { vec![] }; 3];
+    for _ in 0..15 {
+        for (user, times) in users.iter().zip(&mut times) {
+            let mut client = office.connect("127.0.0.1").await;
+            client.say("EHLO x").await.expect(250);
+            times.push(office.timed(client.say(&plain(user, "wrong"))).await);
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*most < *least * 2, "{users:?} take {medians:?}");
 }
 
 // C1: guessing gets slow, then the address is refused; a right password does not help it then.
