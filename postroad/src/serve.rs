@@ -17,11 +17,15 @@ use std::time::Duration;
 use engine::{Clock, Event};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use store::Store;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::{notify, office};
+
+/// Open files besides connections, about.
+const OWN_DESCRIPTORS: usize = 200;
 
 /// How often histograms are folded, whether anybody asks for metrics or not.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -92,6 +96,23 @@ async fn serve(
     Ok(())
 }
 
+/// Every connection is a descriptor, and the usual limit is 1,024: takes as many as are allowed,
+/// and returns how many connections there may be: the configured number, or fewer.
+fn connections_max(configured: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let allowed = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let allowed = allowed.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let room = allowed.saturating_sub(OWN_DESCRIPTORS).max(1);
+    if room < configured {
+        tracing::info!(room, configured, "fewer open files are allowed than connections");
+    }
+    room.min(configured)
+}
+
 fn bind(config: &Config) -> Result<Vec<(String, Bound)>, Failure> {
     let mut bound = Vec::new();
     for (name, listener) in config.listening() {
@@ -144,7 +165,7 @@ fn server(config: &Config, store: &Store) -> Result<Server, Failure> {
     let limits = &config.limits;
     let engines = store.engines();
     let options = LimitsOptions {
-        connections_max: limits.connections_max,
+        connections_max: connections_max(limits.connections_max),
         per_network_max: limits.connections_per_address_max,
         per_minute_max: limits.connections_per_minute_max,
         trusted: limits.trusted.clone(),
