@@ -14,6 +14,7 @@ mod deliver;
 mod error;
 mod open;
 mod ring;
+mod sights;
 mod summaries;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use deliver::{DeliverError, Delivered, Delivery};
 pub use error::{ChangeError, LogError};
 use open::Loaded;
 use ring::{Ring, Slot};
+use sights::Sights;
 
 /// How often a change is decided again after others came first, before the caller is told.
 const CONFLICTS_MAX: u32 = 64;
@@ -64,6 +66,7 @@ pub struct AccountLog {
     /// Strong reads begun and the newest of them that has ended, so that callers share them.
     begun: AtomicU64,
     ended: AtomicU64,
+    sights: Sights,
 }
 
 impl std::fmt::Debug for AccountLog {
@@ -97,6 +100,7 @@ impl AccountLog {
             seq,
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            sights: Sights::default(),
         })
     }
 

@@ -46,10 +46,16 @@ impl AccountLog {
         turn: &Turn<'_>,
         change: Change,
     ) -> Result<Prepared, LogError> {
+        let decided = self.seq();
         self.make_room(turn).await?;
+        // Making room may have read what others appended: then it is decided again.
+        if self.seq() != decided {
+            return Err(LogError::Behind);
+        }
         let time = self.cx.engines.index.now();
         let (entry, first) = {
             let loaded = self.read_state();
+            self.sights.check(&loaded.state, &change)?;
             let entry = loaded.state.entry(change, self.cx.nonce(), time)?;
             (entry, loaded.pointer.first)
         };

@@ -115,6 +115,7 @@ impl AppendBody {
                 let index = builder.add(record, &new);
                 let nonce = ObjectNonce(log.cx.engines.random.bytes());
                 let key = names::account_segment(log.account, nonce);
+                log.sights.note(nonce, log.seq());
                 log.cx.put_fresh(&key, &builder.finish()).await.map_err(|error| match error {
                     engine::WriteError::Full(_) => AcceptError::Full,
                     _ => AcceptError::Later,

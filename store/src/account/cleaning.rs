@@ -75,18 +75,25 @@ impl AccountLog {
         if listed.is_empty() {
             return Ok(Vec::new());
         }
-        let bodies = self.tail_bodies().await?;
+        let (until, bodies) = self.tail_bodies().await?;
         let now = self.cx.engines.index.now();
         let window = self.cx.options.timing.restore_window;
         let unnamed = |state: &State, object: &AccountObject| match object {
             AccountObject::EntryBody(nonce) => !bodies.contains(nonce),
             AccountObject::Segment(nonce) => {
-                let known = state.segment(SegmentRef::Account { nonce: *nonce });
-                known.is_none_or(|known| known.live == 0 && now.since(known.touched) > window)
+                match state.segment(SegmentRef::Account { nonce: *nonce }) {
+                    // Unless it was put by this process for an entry that is still to come.
+                    None => !self.sights.has(*nonce, state.seq()),
+                    Some(known) => known.live == 0 && now.since(known.touched) > window,
+                }
             }
         };
         let mut dropped = Vec::new();
         let changed = self.change(|state| {
+            // I5: an entry that came since may lie in a body that was listed. With the next run.
+            if state.seq() > until {
+                return Err(());
+            }
             dropped = listed.iter().filter(|object| unnamed(state, object)).copied().collect();
             if dropped.is_empty() {
                 return Err(());
@@ -101,15 +108,16 @@ impl AccountLog {
         }
     }
 
-    /// Bodies that entries after the checkpoint lie in.
-    async fn tail_bodies(&self) -> Result<BTreeSet<ObjectNonce>, LogError> {
+    /// Bodies that entries after the checkpoint lie in, and up to which seq that is so.
+    async fn tail_bodies(&self) -> Result<(Seq, BTreeSet<ObjectNonce>), LogError> {
         let rows = self.ring.rows().await?;
         let after = self.read_state().pointer.checkpointed();
         let pending = rows.range(after.next()..).filter_map(|(_, row)| match Entry::decode(row) {
             Ok(Decoded::Pending(pending)) => Some(pending.object()),
             _ => None,
         });
-        Ok(pending.collect())
+        let until = rows.last_key_value().map_or(Seq(0), |(seq, _)| *seq);
+        Ok((until, pending.collect()))
     }
 
     /// Deletes an object that an entry let go, and what only it names.

@@ -170,6 +170,7 @@ impl<'a> Target<'a> {
         let parts: Vec<Bytes> = std::mem::replace(&mut self.builder, empty).finish();
         let nonce = ObjectNonce(self.log.cx.engines.random.bytes());
         let key = names::account_segment(self.log.account, nonce);
+        self.log.sights.note(nonce, self.log.seq());
         self.log.cx.put_fresh(&key, &parts).await?;
         self.bytes = 0;
         copied.segments += 1;
