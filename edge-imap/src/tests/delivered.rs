@@ -111,3 +111,31 @@ async fn large_messages_come_back_byte_for_byte() {
     }
     assert_eq!(client.ok("SEARCH BODY \"Needle in\"").await[0], "* SEARCH 1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_reads_no_body() {
+    let office = Office::start().await;
+    let mut client = office.login().await;
+    for number in 0..5 {
+        office.deliver(&format!("Subject: m{number}\r\nFrom: a@b.test\r\n\r\ntext\r\n")).await;
+    }
+    client.ok("SELECT INBOX").await;
+    // Another process, which has nothing of it in memory.
+    let other = office.another("other");
+    let mut reader = other.login().await;
+    reader.ok("SELECT INBOX").await;
+    let gets = || other.store.engines().counters.counts().object_gets;
+    let before = gets();
+    for command in [
+        "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODY BODYSTRUCTURE)",
+        "FETCH 1:* BODY.PEEK[HEADER.FIELDS (FROM TO CC SUBJECT DATE MESSAGE-ID REFERENCES)]",
+        "SEARCH SUBJECT m3 FROM a@ SENTSINCE 1-Jan-1970",
+        "SEARCH HEADER LIST-ID x NOT SEEN",
+        "STATUS INBOX (MESSAGES SIZE)",
+    ] {
+        reader.ok(command).await;
+        assert_eq!(gets(), before, "{command}");
+    }
+    reader.ok("FETCH 3 BODY.PEEK[]").await;
+    assert!(gets() > before);
+}
