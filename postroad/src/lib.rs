@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod events;
 mod failure;
+pub mod metrics;
 mod notify;
 pub mod office;
 pub mod serve;

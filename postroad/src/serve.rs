@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Clock, Event};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use store::Store;
@@ -69,7 +69,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let signals = signals::Signals::listen()?;
     let bound = bind(config)?;
-    let metrics = metrics(config)?;
+    let metrics = crate::metrics::start(&config.office.region)?;
     let store = office::open(config)?;
     prepare(&store).await?;
     let server = server(config, &store)?;
@@ -127,14 +127,6 @@ fn addresses(bound: &[(String, Bound)]) -> BTreeMap<String, Vec<SocketAddr>> {
         addresses.entry(name.clone()).or_default().push(bound.address());
     }
     addresses
-}
-
-/// The process-wide recorder. Every metric carries the region.
-fn metrics(config: &Config) -> Result<PrometheusHandle, Failure> {
-    PrometheusBuilder::new()
-        .add_global_label("region", &config.office.region)
-        .install_recorder()
-        .map_err(|why| Failure { error: format!("cannot count metrics: {why}"), hint: None })
 }
 
 fn keep_metrics(store: &Store, metrics: PrometheusHandle) {

@@ -1,0 +1,172 @@
+//! What the process counts, for Prometheus: every name once, with what it means.
+//!
+//! Names are `postroad_<noun>_<unit|total>`; labels are few fixed words, never an address. Every
+//! metric also carries `region`. `docs/metrics.md` is made from this table.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::failure::Failure;
+
+/// Kind of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Only grows.
+    Counter,
+    /// How many there are now.
+    Gauge,
+}
+
+/// Name, kind, labels and meaning of each.
+const METRICS: &[(&str, Kind, &str, &str)] = &[
+    ("postroad_connections_open", Kind::Gauge, "", "Connections open now."),
+    (
+        "postroad_connections_total",
+        Kind::Counter,
+        "protocol; end: closed, gone, handshake, late, cut, panicked",
+        "Connections that ended, and how.",
+    ),
+    (
+        "postroad_connections_refused_total",
+        Kind::Counter,
+        "protocol; why: full, per_network, per_minute",
+        "Connections that a limit refused.",
+    ),
+    (
+        "postroad_panics_total",
+        Kind::Counter,
+        "at: connection",
+        "Panics: each is a bug, and ended one connection only.",
+    ),
+    (
+        "postroad_login_failures_total",
+        Kind::Counter,
+        "",
+        "Wrong user names or passwords, of all protocols.",
+    ),
+    (
+        "postroad_smtp_recipients_total",
+        Kind::Counter,
+        "result: accepted, refused, later",
+        "Recipients that clients named.",
+    ),
+    (
+        "postroad_smtp_messages_total",
+        Kind::Counter,
+        "role: mx, submission; result: stored, refused, later, unknown (closed without a reply)",
+        "Messages that clients finished sending.",
+    ),
+    (
+        "postroad_smtp_stored_bytes_total",
+        Kind::Counter,
+        "",
+        "Bytes of the messages that were acknowledged.",
+    ),
+    (
+        "postroad_imap_commands_total",
+        Kind::Counter,
+        "command; result: ok, no, bad, bye, gone",
+        "IMAP commands answered.",
+    ),
+    (
+        "postroad_segments_parked_total",
+        Kind::Counter,
+        "",
+        "Segments that could not be delivered and need a person: alarm on any.",
+    ),
+    (
+        "postroad_engine_calls_total",
+        Kind::Counter,
+        "seam: objects, index, events; call: put, get, list, delete, read, write, publish",
+        "Calls to the engines that mail is kept in.",
+    ),
+    (
+        "postroad_engine_fsyncs_total",
+        Kind::Counter,
+        "",
+        "Syncs of files and directories, of the embedded engines.",
+    ),
+];
+
+/// Starts counting; once in a process. Every metric carries the region.
+/// # Errors
+/// It was started before.
+pub(crate) fn start(region: &str) -> Result<PrometheusHandle, Failure> {
+    let handle = PrometheusBuilder::new()
+        .add_global_label("region", region)
+        .install_recorder()
+        .map_err(|why| Failure { error: format!("cannot count metrics: {why}"), hint: None })?;
+    for (name, kind, _, meaning) in METRICS {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, *meaning),
+            Kind::Gauge => metrics::describe_gauge!(*name, *meaning),
+        }
+    }
+    Ok(handle)
+}
+
+/// `docs/metrics.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Metrics\n\nAt `/metrics` of the `http` listener, for Prometheus. Every metric has the label \
+        `region`.\nThis page is generated from the code.\n\n| metric | kind | labels | meaning |\n\
+        |---|---|---|---|\n",
+    );
+    for (name, kind, labels, meaning) in METRICS {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        text.push_str(&format!("| `{name}` | {kind} | {labels} | {meaning} |\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    fn sources(folder: &Path, found: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") && name != "tests.rs" {
+                found.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    /// No metric without a meaning, no meaning without a metric.
+    #[test]
+    fn each_metric_of_the_source_is_described() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut text = String::new();
+        for crates in ["engine", "net", "store", "functions", "edge-smtp", "edge-imap", "edge-http"]
+        {
+            sources(&root.join(crates).join("src"), &mut text);
+        }
+        let counted: BTreeSet<&str> = text
+            .split('"')
+            .filter(|word| word.starts_with("postroad_"))
+            .filter(|word| word.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'))
+            .collect();
+        let described: BTreeSet<&str> = METRICS.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(counted, described);
+    }
+
+    /// The page cannot drift from the code: `BLESS=1` writes it.
+    #[test]
+    fn the_documentation_is_what_the_code_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, markdown()).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == markdown(), "docs/metrics.md is stale: cargo xtask bless");
+    }
+}
