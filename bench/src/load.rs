@@ -1,16 +1,16 @@
-//! The load: senders in closed loops, and a reader that waits until all is visible.
+//! The load: senders in closed loops, and readers that wait until all is visible.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tests::imap::Imap;
-use tests::message::sized;
 use tests::office::{Office, PASSWORD};
-use tests::smtp::Smtp;
+use tests::smtp::{Smtp, dot_stuffed};
 use tests::wait;
 
 use crate::ACCOUNTS;
+use crate::payload::Author;
 
 /// One measurement's load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,16 +23,23 @@ pub(crate) struct Load {
     pub(crate) messages: usize,
 }
 
-/// A system under load.
+/// A system under load, with a reader logged in to each account.
 pub(crate) struct Target {
     smtp: SocketAddr,
-    imap: SocketAddr,
-    password: &'static str,
+    readers: Vec<Imap>,
 }
 
 impl Target {
-    pub(crate) fn new(smtp: SocketAddr, imap: SocketAddr, password: &'static str) -> Self {
-        Self { smtp, imap, password }
+    /// Logs the readers in.
+    ///
+    /// # Panics
+    /// If they are not let in.
+    pub(crate) fn new(smtp: SocketAddr, imap: SocketAddr, password: &str) -> Self {
+        let reader = |number| {
+            Imap::login(imap, &address(number), password)
+                .unwrap_or_else(|error| fail("log in", &error))
+        };
+        Self { smtp, readers: (0..ACCOUNTS).map(reader).collect() }
     }
 
     pub(crate) fn office(office: &Office) -> Self {
@@ -50,62 +57,73 @@ pub(crate) struct Times {
 }
 
 impl Load {
+    /// The messages, as DATA wants them: made before the clock runs.
+    pub(crate) fn messages(&self) -> Vec<Vec<u8>> {
+        let mut author = Author::new(u64::try_from(self.bytes).unwrap_or(0));
+        (0..self.messages).map(|_| dot_stuffed(&author.message(self.bytes))).collect()
+    }
+
     /// Runs it once.
     ///
     /// # Panics
     /// If a message is refused.
-    pub(crate) fn run(&self, target: &Target) -> Times {
-        let before = visible(target);
+    pub(crate) fn run(&self, target: &mut Target, messages: &[Vec<u8>]) -> Times {
+        let before: Vec<usize> = target.readers.iter_mut().map(visible).collect();
         let next = AtomicUsize::new(0);
-        let text = sized("bench", self.bytes);
-        let mut connections: Vec<Smtp> = (0..self.senders)
-            .map(|_| Smtp::connect(target.smtp).unwrap_or_else(|error| fail("connect", &error)))
-            .collect();
+        let connect = |_| Smtp::connect(target.smtp).unwrap_or_else(|e| fail("connect", &e));
+        let mut connections: Vec<Smtp> = (0..self.senders).map(connect).collect();
         let start = wait::now();
         std::thread::scope(|scope| {
             for smtp in &mut connections {
                 scope.spawn(|| {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= self.messages {
-                            return;
-                        }
-                        let to = format!("u{}@example.test", number % ACCOUNTS);
-                        let reply = smtp.send("ana@sender.test", &[&to], &text);
-                        let reply = reply.unwrap_or_else(|error| fail("send", &error));
-                        assert_eq!(reply.code, 250, "{reply}");
+                        let Some(message) = messages.get(number) else { return };
+                        send(smtp, &address(number % ACCOUNTS), message)
+                            .unwrap_or_else(|error| fail("send", &error));
                     }
                 });
             }
         });
         let accepted = start.elapsed();
-        wait::until("all messages to be visible", || {
-            (visible(target) >= before + self.messages).then_some(())
-        });
+        for (account, (reader, before)) in target.readers.iter_mut().zip(before).enumerate() {
+            let sent = (account..messages.len()).step_by(ACCOUNTS).count();
+            wait::until("all messages to be visible", || {
+                (visible(reader) >= before + sent).then_some(())
+            });
+        }
         Times { accepted, visible: start.elapsed() }
     }
 }
 
-/// Messages in all inboxes together.
-fn visible(target: &Target) -> usize {
-    (0..ACCOUNTS)
-        .map(|number| {
-            let user = format!("u{number}@example.test");
-            let mut imap = Imap::login(target.imap, &user, target.password)
-                .unwrap_or_else(|error| fail("log in", &error));
-            let answer = imap
-                .command("STATUS INBOX (MESSAGES)")
-                .unwrap_or_else(|error| fail("STATUS", &error));
-            let line = answer.line_with("MESSAGES").unwrap_or_default();
-            line.split("MESSAGES ")
-                .nth(1)
-                .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
-                .unwrap_or(0)
-        })
-        .sum()
+/// Address of an account that the load goes to.
+pub(crate) fn address(number: usize) -> String {
+    format!("u{number}@example.test")
+}
+
+/// One transaction, pipelined as real senders do (RFC 2920): three commands, then the content.
+fn send(smtp: &mut Smtp, to: &str, message: &[u8]) -> std::io::Result<()> {
+    let commands = format!("MAIL FROM:<ana@sender.test>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+    smtp.stream.send(commands.as_bytes())?;
+    for code in [250, 250, 354] {
+        smtp.reply()?.expect(code)?;
+    }
+    smtp.stream.send(message)?;
+    smtp.reply()?.expect(250).map(|_| ())
+}
+
+/// Messages in this reader's inbox.
+fn visible(reader: &mut Imap) -> usize {
+    let answer = reader.command("STATUS INBOX (MESSAGES)");
+    let answer = answer.unwrap_or_else(|error| fail("STATUS", &error));
+    let line = answer.line_with("MESSAGES").unwrap_or_default();
+    line.split("MESSAGES ")
+        .nth(1)
+        .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 #[expect(clippy::panic, reason = "a benchmark that cannot run has no figures")]
-fn fail(what: &str, error: &std::io::Error) -> ! {
+pub(crate) fn fail(what: &str, error: &std::io::Error) -> ! {
     panic!("{what}: {error}")
 }

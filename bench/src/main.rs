@@ -7,8 +7,10 @@
 
 mod counts;
 mod load;
+mod payload;
 mod peer;
 mod report;
+mod single;
 
 use clap::Parser;
 use tests::office::Office;
@@ -24,7 +26,7 @@ struct Arguments {
     /// Bytes of a message, one measurement each.
     #[arg(long, value_delimiter = ',', default_value = "2048,20480")]
     bytes: Vec<usize>,
-    /// Messages of a measurement.
+    /// Messages of a turn; of one with a single sender, which waits for each answer, an eighth.
     #[arg(long, default_value_t = 2_000)]
     messages: usize,
     /// How often the two systems take turns.
@@ -33,6 +35,9 @@ struct Arguments {
     /// Only us: no peer is started.
     #[arg(long)]
     alone: bool,
+    /// Only the loads: nothing that is measured once.
+    #[arg(long)]
+    loads: bool,
     /// One JSON document instead of tables.
     #[arg(long)]
     json: bool,
@@ -41,28 +46,41 @@ struct Arguments {
 /// Accounts that the load goes to, the same number in both systems.
 const ACCOUNTS: usize = 20;
 
+/// Messages that both systems get before anything is measured.
+const WARM_UP: Load = Load { bytes: 2_048, senders: 5, messages: 200 };
+
 fn main() {
     let arguments = Arguments::parse();
-    let office = Office::start();
+    let mut office = Office::start();
     for number in 0..ACCOUNTS {
-        let address = format!("u{number}@example.test");
         let password = format!("{}\n", tests::office::PASSWORD);
-        office.admin(&["account", "add", &address], &password);
+        office.admin(&["account", "add", &load::address(number)], &password);
+    }
+    let mut report = report::Report::default();
+    if !arguments.loads {
+        report.lines(single::start(&mut office));
+        report.lines(single::all(&office));
     }
     let peer = (!arguments.alone).then(peer::Peer::start);
-    let mut report = report::Report::default();
+    let mut ours = Target::office(&office);
+    let mut peers = peer.as_ref().map(peer::Peer::target);
+    let warm_up = WARM_UP.messages();
+    WARM_UP.run(&mut ours, &warm_up);
+    if let Some(peers) = &mut peers {
+        WARM_UP.run(peers, &warm_up);
+    }
     for &bytes in &arguments.bytes {
         for &senders in &arguments.senders {
-            // One sender waits for each answer: fewer messages tell as much.
-            let messages = if senders == 1 { arguments.messages / 4 } else { arguments.messages };
+            let messages = if senders == 1 { arguments.messages / 8 } else { arguments.messages };
+            let load = Load { senders, bytes, messages: messages.max(senders) };
+            let messages = load.messages();
             for _ in 0..arguments.turns {
-                let load = Load { senders, bytes, messages: messages.max(senders) };
-                let before = counts::read(&office);
-                let ours = load.run(&Target::office(&office));
-                let cost = counts::read(&office).since(&before);
-                report.ours(load, &ours, cost);
-                if let Some(peer) = &peer {
-                    report.peers(load, &load.run(&peer.target()));
+                let before = counts::when_quiet(&office);
+                let times = load.run(&mut ours, &messages);
+                let cost = counts::when_quiet(&office).since(&before);
+                report.ours(load, &times, &cost);
+                if let Some(peers) = &mut peers {
+                    report.peers(load, &load.run(peers, &messages));
                 }
             }
         }

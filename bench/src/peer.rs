@@ -3,15 +3,25 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::wait;
 
 use crate::load::Target;
 
+/// How often what they left behind is looked for.
+const REAP_LOOKS: u32 = 40;
+
+/// How often, and how long, a peer that is to stop is waited for.
+const STOP_LOOKS: u32 = 200;
+const STOP_STEP: Duration = Duration::from_millis(25);
+
 /// Postfix and Dovecot, stopped on drop.
 pub(crate) struct Peer {
+    // In the foreground, so that they are our children, and go when we do.
+    running: Vec<Child>,
     // Stopped before its folder goes.
     dir: TempDir,
     smtp: SocketAddr,
@@ -27,11 +37,16 @@ impl Peer {
         let dir =
             tempfile::Builder::new().prefix("pd").tempdir().unwrap_or_else(|error| no(&error));
         let (smtp, imap, lmtp) = (free_port(), free_port(), free_port());
-        let peer = Self { smtp, imap, dir };
+        // What their own processes leave behind is reaped here too.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .unwrap_or_else(|error| no(&error));
+        let mut peer = Self { running: Vec::new(), smtp, imap, dir };
         peer.prepare(lmtp).unwrap_or_else(|error| no(&error));
-        run(Command::new("dovecot").arg("-c").arg(peer.path("dovecot.conf")));
-        run(Command::new("postfix").arg("-c").arg(peer.path("postfix")).arg("start"));
-        for address in [smtp, imap] {
+        let dovecot = peer.path("dovecot.conf");
+        peer.run(Command::new("dovecot").arg("-F").arg("-c").arg(dovecot));
+        let postfix = peer.path("postfix");
+        peer.run(Command::new("postfix").arg("-c").arg(postfix).arg("start-fg"));
+        for address in [lmtp, imap, smtp] {
             wait::until("the peer to listen", || TcpStream::connect(address).ok());
         }
         peer
@@ -39,6 +54,13 @@ impl Peer {
 
     pub(crate) fn target(&self) -> Target {
         Target::new(self.smtp, self.imap, "secret")
+    }
+
+    fn run(&mut self, command: &mut Command) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log"));
+        let log = log.unwrap_or_else(|error| no(&error));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.running.push(command.spawn().unwrap_or_else(|error| no(&error)));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -64,8 +86,30 @@ impl Drop for Peer {
         let stop = |command: &mut Command| {
             command.stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
         };
-        stop(Command::new("postfix").arg("-c").arg(self.path("postfix")).arg("stop"));
+        stop(Command::new("postfix").arg("-c").arg(self.path("postfix")).arg("abort"));
         stop(Command::new("doveadm").arg("-c").arg(self.path("dovecot.conf")).arg("stop"));
+        for child in &mut self.running {
+            // Ended by the above; if not, there is nothing more to be asked.
+            let ended = (0..STOP_LOOKS).any(|_| {
+                let ended = matches!(child.try_wait(), Ok(Some(_)));
+                if !ended {
+                    wait::pause(STOP_STEP);
+                }
+                ended
+            });
+            if !ended {
+                child.kill().ok();
+                child.wait().ok();
+            }
+        }
+        // What they left behind is ours now; an office that still runs is not asked to end.
+        for _ in 0..REAP_LOOKS {
+            match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => wait::pause(STOP_STEP),
+                Err(_) => break,
+            }
+        }
     }
 }
 

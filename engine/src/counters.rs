@@ -101,6 +101,7 @@ impl Counters {
     /// Bytes of objects written.
     pub(crate) fn object_bytes(&self, bytes: u64) {
         self.object_bytes.fetch_add(bytes, Ordering::Relaxed);
+        metrics::counter!("postroad_engine_bytes_total", "seam" => "objects").increment(bytes);
     }
 
     /// Files or directories synced.
@@ -117,6 +118,7 @@ impl Counters {
     /// Bytes written to the index's files.
     pub(crate) fn index_bytes(&self, bytes: u64) {
         self.index_bytes.fetch_add(bytes, Ordering::Relaxed);
+        metrics::counter!("postroad_engine_bytes_total", "seam" => "index").increment(bytes);
     }
 
     /// The counts now.

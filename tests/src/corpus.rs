@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+/// Whether it has been fetched here.
+#[must_use]
+pub fn is_there() -> bool {
+    root().join(".corpus/package/data/spam-2").is_dir()
+}
+
 /// Every message of the SpamAssassin corpus in a fixed order: mbox "From " lines taken off, line
 /// ends made CRLF, as an SMTP client would send it.
 #[must_use]

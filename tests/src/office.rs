@@ -15,14 +15,16 @@ use crate::wait;
 /// Password of every account of an office under test.
 pub const PASSWORD: &str = "correct-horse-7";
 
-/// Path of the binary under test: `$POSTROAD_BINARY`, or what cargo built beside this test.
+/// Path of the binary under test: `$POSTROAD_BINARY`, or what cargo built beside this test (a test
+/// lies one folder deeper than a program).
 #[must_use]
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("POSTROAD_BINARY") {
         return path.into();
     }
     let here = std::env::current_exe().unwrap();
-    let target = here.ancestors().nth(2).unwrap_or(&here);
+    let deep = here.parent().is_some_and(|folder| folder.ends_with("deps"));
+    let target = here.ancestors().nth(if deep { 2 } else { 1 }).unwrap_or(&here);
     let binary = target.join("postroad");
     assert!(binary.exists(), "{} is not built: cargo build -p postroad", binary.display());
     binary

@@ -11,6 +11,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         "cargo",
         &["build", "--release", "--locked", "-q", "-p", "postroad"],
     ))?;
+    // The benchmark starts the binary that lies beside it.
     command::run(
         at_root("cargo", &["run", "--release", "--locked", "-q", "-p", "bench", "--"])
             .args(arguments),

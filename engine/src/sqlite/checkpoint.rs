@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::connection::{PAGE_BYTES, connect, copy_back};
+use super::connection::{connect, copy_back};
 use super::{Health, spawn};
 use crate::Counters;
 
@@ -70,16 +70,15 @@ fn run(
     health: &Health,
     counters: &Counters,
 ) {
-    let mut before = 0;
     while woken.recv().is_ok() && !health.poisoned() {
-        match copy_back(connection) {
+        let (ended, bytes) = written(|| copy_back(connection));
+        match ended {
             // Somebody else is at it.
             Ok((0, _)) => {}
             Ok((_, pages)) => {
                 // The log and the database are synced, once each.
                 counters.fsyncs(2);
-                counters.index_bytes(PAGE_BYTES * pages.saturating_sub(before));
-                before = pages;
+                counters.index_bytes(bytes);
                 copied.store(pages, Ordering::Release);
             }
             Err(error) if retry(&error) => {}
@@ -87,6 +86,20 @@ fn run(
             Err(error) => health.poison(&error),
         }
     }
+}
+
+/// What `work` answers, and the bytes that this thread wrote meanwhile: a page that is in the log
+/// many times is copied back once, which `SQLite` does not tell. 0 where the system does not tell.
+pub(super) fn written<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = thread_wrote();
+    let answer = work();
+    (answer, thread_wrote().saturating_sub(before))
+}
+
+fn thread_wrote() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/io").unwrap_or_default();
+    let wrote = text.lines().find_map(|line| line.strip_prefix("wchar: "));
+    wrote.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Whether trying again is all that is needed.

@@ -9,8 +9,8 @@ use mail::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::{Copier, retry};
-use super::connection::{FRAME_BYTES, PAGE_BYTES, Turn, copy_all_back, copy_back};
+use super::checkpoint::{Copier, retry, written};
+use super::connection::{FRAME_BYTES, Turn, copy_all_back, copy_back};
 use super::{Closed, Health, StoreTime, transact};
 use crate::{Cause, Counters, Op, WriteError};
 
@@ -268,20 +268,20 @@ impl Writer {
         if pages < COPY_PAGES {
             return;
         }
-        let copied = match self.copier.finished() {
+        let (copied, bytes) = match self.copier.finished() {
             Some(copied) if pages.saturating_sub(copied) <= REST_PAGES => {
-                copy_back(&self.connection).map(|(_, all)| all.saturating_sub(copied))
+                written(|| copy_back(&self.connection))
             }
-            _ if pages >= LOG_PAGES_MAX => copy_all_back(&self.connection).map(|(_, all)| all),
+            _ if pages >= LOG_PAGES_MAX => written(|| copy_all_back(&self.connection)),
             _ => {
                 self.copier.wake();
                 return;
             }
         };
         match copied {
-            Ok(pages) => {
+            Ok(_) => {
                 self.counters.fsyncs(2);
-                self.counters.index_bytes(PAGE_BYTES * pages);
+                self.counters.index_bytes(bytes);
             }
             Err(error) if retry(&error) => {}
             Err(error) => self.health.poison(&error),
