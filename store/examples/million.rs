@@ -23,12 +23,12 @@ fn mix(seed: u64) -> u64 {
     z ^ (z >> 27)
 }
 
-/// Mail of some years: a writer a day per edge (three edges), records of an account spread over the
+/// Mail of 14 years, 200 a day: a writer a day per edge (three edges), records of an account spread over the
 /// writers' counters, compacted by 64 into account segments that were merged to 2,048; sizes and
 /// gaps without order; most read, some flagged.
 fn arrival(n: u64) -> Arrival {
     let random = mix(n);
-    let day = n / 60;
+    let day = n / 200;
     let mut writer = [0; 16];
     writer[..8].copy_from_slice(&mix(day * 3 + random % 3).to_be_bytes());
     writer[8..].copy_from_slice(&mix(day * 3 + random % 3 + 1_000_000_007).to_be_bytes());
@@ -43,12 +43,12 @@ fn arrival(n: u64) -> Arrival {
     Arrival {
         record: RecordId {
             writer: WriterId(writer),
-            counter: (n % 60) * 4_000 + (random >> 24) % 4_000,
+            counter: (n % 200) * 1_000 + (random >> 24) % 1_000,
         },
         again: false,
         mailbox: MailboxId::INBOX,
         flags: FlagSet::new(system, forwarded),
-        date: Timestamp::from_seconds(1_500_000_000 + n * 1440 + (random >> 32) % 1440),
+        date: Timestamp::from_seconds(1_500_000_000 + n * 432 + (random >> 32) % 432),
         size: 2_000 + (random >> 40) % (1 << (11 + n % 7)),
         place: ArrivalPlace::Slot(Slot { segment, index: u32::try_from(n % 2048).unwrap_or(0) }),
         summary: Bytes::new(),
