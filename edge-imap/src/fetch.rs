@@ -11,8 +11,7 @@ mod plan;
 pub(crate) mod reading;
 pub(crate) mod section;
 mod structure;
-
-use std::collections::BTreeMap;
+pub(crate) mod summaries;
 
 use mail::flags::{FlagSet, SystemFlags};
 use mail::summary::Summary;
@@ -146,14 +145,13 @@ impl Group<'_> {
         let id = self.selected.id;
         let listed = self.log.view(|state| self.selected.view.listed(state, id, uids));
         missed.expunged |= (listed.len() as u64) < uids.len();
-        let mut summaries = if self.plan.summary {
-            let uids: Vec<Uid> = listed.iter().map(|listed| listed.uid).collect();
-            self.log.summaries(id, &uids).await?
+        let encoded = if self.plan.summary {
+            summaries::encoded(self.log, &listed).await?
         } else {
-            BTreeMap::new()
+            vec![None; listed.len()]
         };
-        for listed in &listed {
-            let mut summary = summaries.remove(&listed.uid);
+        for (listed, encoded) in listed.iter().zip(encoded) {
+            let mut summary = summaries::decoded(listed, encoded);
             let reading =
                 Reading { log: self.log, mailbox: id, uid: listed.uid, size: listed.size };
             let written = match self.complete(&reading, &mut summary).await {

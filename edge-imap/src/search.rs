@@ -7,8 +7,6 @@ mod expression;
 mod header;
 mod hunt;
 
-use std::collections::BTreeMap;
-
 use mail::part::Part;
 use mail::summary::Summary;
 use mail::text::Needle;
@@ -23,6 +21,7 @@ use crate::announce::Client;
 use crate::fetch::GROUP;
 use crate::fetch::reading::{PIECE_BYTES, Reading, Unread};
 use crate::fetch::section::Layout;
+use crate::fetch::summaries;
 use crate::replies::{Refusal, Stop};
 use crate::search::expression::{Facts, Header, Question, Unsearchable};
 use crate::search::hunt::{Hunt, TextReader};
@@ -172,10 +171,9 @@ impl Run<'_> {
     async fn by_content(&mut self, group: &UidSet, out: &mut Out<'_>) -> Result<(), Stop> {
         let id = self.selected.id;
         let listed = self.log.view(|state| self.selected.view.listed(state, id, group));
-        let uids: Vec<Uid> = listed.iter().map(|listed| listed.uid).collect();
-        let mut summaries: BTreeMap<Uid, Summary> = self.log.summaries(id, &uids).await?;
-        for listed in &listed {
-            let summary = summaries.remove(&listed.uid);
+        let encoded = summaries::encoded(self.log, &listed).await?;
+        for (listed, encoded) in listed.iter().zip(encoded) {
+            let summary = summaries::decoded(listed, encoded);
             let reading =
                 Reading { log: self.log, mailbox: id, uid: listed.uid, size: listed.size };
             match judge(self.question, listed, summary, reading).await {

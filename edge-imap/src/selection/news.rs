@@ -74,6 +74,8 @@ pub(crate) struct Listed {
     pub(crate) flags: FlagSet,
     pub(crate) date: Timestamp,
     pub(crate) size: u64,
+    /// Names its summary.
+    pub(crate) arrival: u32,
 }
 
 impl View {
@@ -88,6 +90,7 @@ impl View {
                 flags: message.flags.clone(),
                 date: message.date,
                 size: message.size,
+                arrival: message.arrival,
             })
         };
         mailbox.in_set(uids).filter_map(list).collect()

@@ -57,3 +57,26 @@ async fn guessing_becomes_slow_and_is_cut_off() {
     let taken = clock.instant().since(before);
     assert!(taken > std::time::Duration::from_secs(30), "{taken:?}");
 }
+
+// C1: nor does time tell who exists. Attempts take turns, so that a busy machine slows all alike.
+#[tokio::test]
+async fn a_wrong_password_takes_as_long_whoever_it_is_for() {
+    let office = Office::start().await.unthrottled();
+    let users = ["ana@example.test", "nobody@example.test", "x"];
+    let mut times = [const { Vec::new() }; 3];
+    let clock = office.store.engines().clock.clone();
+    for _ in 0..15 {
+        for (user, times) in users.iter().zip(&mut times) {
+            let mut client = office.connect().await;
+            let began = clock.instant();
+            client.command(&format!("LOGIN {user} wrong")).await;
+            times.push(clock.instant().since(began));
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*most < *least * 3, "{users:?} take {medians:?}");
+}
