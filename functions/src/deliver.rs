@@ -17,6 +17,8 @@
 mod items;
 mod plan;
 mod run;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::sync::{Mutex, PoisonError};

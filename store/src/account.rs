@@ -13,6 +13,7 @@ mod compaction;
 mod deliver;
 mod error;
 mod open;
+mod repair;
 mod ring;
 mod sights;
 mod summaries;
@@ -37,6 +38,7 @@ pub(crate) use deliver::append_all;
 pub use deliver::{DeliverError, Delivered, Delivery};
 pub use error::{ChangeError, LogError};
 use open::Loaded;
+pub(crate) use repair::repair;
 use ring::{Ring, Slot};
 use sights::Sights;
 
@@ -88,20 +90,30 @@ impl AccountLog {
     ) -> Result<Self, LogError> {
         let ring = Ring::new(cx.clone(), account);
         let loaded = open::load(cx, &ring, account).await?;
+        Ok(Self::of(cx, bodies, spools, account, loaded))
+    }
+
+    fn of(
+        cx: &Arc<Context>,
+        bodies: &Arc<Bodies>,
+        spools: &Arc<Spools>,
+        account: Account,
+        loaded: Loaded,
+    ) -> Self {
         let seq = watch::Sender::new(loaded.state.seq());
-        Ok(Self {
+        Self {
+            ring: Ring::new(cx.clone(), account),
             cx: cx.clone(),
             bodies: bodies.clone(),
             spools: spools.clone(),
             account,
-            ring,
             lane: Mutex::new(()),
             loaded: RwLock::new(loaded),
             seq,
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             sights: Sights::default(),
-        })
+        }
     }
 
     /// Which account's.
@@ -209,13 +221,17 @@ impl AccountLog {
             let next = self.seq().next();
             match self.ring.slot(next).await? {
                 Slot::Free => break,
-                Slot::Here(row) => match self.ring.decode(next, &row).await {
-                    Ok(entry) => {
-                        self.apply(&entry, row.len())?;
+                Slot::Here(row) => {
+                    let read = self.ring.decode(next, &row).await;
+                    match read.and_then(|entry| self.apply(&entry, row.len())) {
+                        Ok(_) => {}
+                        // [U]: one that cannot be replayed may be voided by a later one.
+                        Err(LogError::Behind | LogError::Broken { .. }) => {
+                            self.reopen(turn).await?;
+                        }
+                        Err(error) => return Err(error),
                     }
-                    Err(LogError::Behind) => self.reopen(turn).await?,
-                    Err(error) => return Err(error),
-                },
+                }
                 Slot::Lapped => self.reopen(turn).await?,
             }
         }

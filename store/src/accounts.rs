@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mail::{Account, AccountId, Epoch};
+use mail::{Account, AccountId, Epoch, Seq};
 use tokio::sync::OnceCell;
 
-use crate::account::{AccountLog, LogError};
+use crate::account::{self, AccountLog, LogError};
 use crate::bodies::Bodies;
 use crate::context::Context;
 use crate::ingest::Spools;
@@ -63,6 +63,17 @@ impl Accounts {
             self.shrink();
         }
         opened
+    }
+
+    /// Voids what cannot be replayed, and forgets what is open of the account.
+    pub(crate) async fn repair(
+        &self,
+        account: Account,
+        reason: &str,
+    ) -> Result<Vec<Seq>, LogError> {
+        let voided = account::repair(&self.cx, &self.bodies, &self.spools, account, reason).await?;
+        self.lock().remove(&account);
+        Ok(voided)
     }
 
     /// Open logs of these accounts, whatever their epoch.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Engines, ObjectKey, Op, ReadError, WriteError};
-use mail::{Account, RecordId};
+use mail::{Account, RecordId, Seq};
 
 use crate::account::{self, AccountLog, DeliverError, Delivered, Delivery, LogError};
 use crate::accounts::Accounts;
@@ -102,6 +102,14 @@ impl Store {
     /// [`LogError`]; nothing was changed.
     pub async fn account(&self, account: Account) -> Result<Arc<AccountLog>, LogError> {
         self.0.accounts.get(account).await
+    }
+
+    /// Voids the entries of an account's log that cannot be replayed, and returns which; none if
+    /// all can. An admin's act: `reason` says who and why, and stays in the log [U].
+    /// # Errors
+    /// [`LogError`]; what was voided stays so.
+    pub async fn repair(&self, account: Account, reason: &str) -> Result<Vec<Seq>, LogError> {
+        self.0.accounts.repair(account, reason).await
     }
 
     /// A record id that no other record has or will have: for APPEND and imports.

@@ -88,7 +88,8 @@ impl State {
     pub(super) fn admit(&mut self, name: &str) -> (u64, Arc<broadcast::Sender<Told>>) {
         self.admitted += 1;
         let mut dice = Dice::new(self.seed ^ 0x70_6f_73_74);
-        let mut seed = dice.next().wrapping_add(self.admitted);
+        // Mixed before the name comes in, or short names of neighbours give the same numbers.
+        let mut seed = Dice::new(dice.next().wrapping_add(self.admitted)).next();
         for byte in name.bytes() {
             seed = Dice::new(seed ^ u64::from(byte)).next();
         }

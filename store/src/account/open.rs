@@ -1,5 +1,6 @@
 //! Reading an account: pointer row, checkpoint, ring [A, I].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{Consistency, Version};
@@ -7,7 +8,7 @@ use mail::{Account, Seq};
 
 use super::LogError;
 use super::ring::Ring;
-use crate::change::Effects;
+use crate::change::{Change, Effects};
 use crate::context::{Context, damaged};
 use crate::entry::Entry;
 use crate::rows::{self, Pointer, RowValue};
@@ -64,6 +65,16 @@ pub(super) async fn load(
     ring: &Ring,
     account: Account,
 ) -> Result<Loaded, LogError> {
+    load_without(cx, ring, account, &BTreeSet::new()).await
+}
+
+/// As [`load`], passing over these entries as if they were voided [U].
+pub(super) async fn load_without(
+    cx: &Arc<Context>,
+    ring: &Ring,
+    account: Account,
+    without: &BTreeSet<Seq>,
+) -> Result<Loaded, LogError> {
     let mut missing = None;
     for _ in 0..TRIES_MAX {
         let (pointer, version) = pointer(cx, account).await?;
@@ -78,7 +89,7 @@ pub(super) async fn load(
         };
         let (asked, tail_bytes) = (false, 0);
         let mut loaded = Loaded { state, pointer, version, tail_bytes, asked };
-        match replay(ring, &mut loaded).await {
+        match replay(ring, &mut loaded, without).await {
             Ok(true) => return Ok(loaded),
             Ok(false) | Err(LogError::Behind) => {}
             Err(error) => return Err(error),
@@ -88,24 +99,41 @@ pub(super) async fn load(
 }
 
 /// Replays the ring onto the checkpoint. `false`: there is a gap, for the log moved on [X].
-async fn replay(ring: &Ring, loaded: &mut Loaded) -> Result<bool, LogError> {
+async fn replay(
+    ring: &Ring,
+    loaded: &mut Loaded,
+    without: &BTreeSet<Seq>,
+) -> Result<bool, LogError> {
     let rows = ring.rows().await?;
     let newest = rows.last_key_value().map_or(Seq(0), |(seq, _)| *seq);
     let mut tail = Vec::new();
+    let mut voided = without.clone();
     let mut next = loaded.state.seq().next();
     while let Some(row) = rows.get(&next) {
-        tail.push(ring.decode(next, row).await?);
-        loaded.tail_bytes += u64::try_from(row.len()).unwrap_or(u64::MAX);
+        let entry = match ring.decode(next, row).await {
+            Ok(entry) => Some(entry),
+            // [U]: nobody can read it, which is no matter if it is voided.
+            Err(LogError::Broken { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(Change::Void { seq, .. }) = entry.as_ref().map(|entry| &entry.change) {
+            voided.insert(*seq);
+        }
+        tail.push((next, row.len(), entry));
         next = next.next();
     }
     // A row that is newer than the last one in order: entries in between were overwritten.
     if newest >= next {
         return Ok(false);
     }
-    loaded.state.replay(&tail).map_err(|(seq, error)| {
-        tracing::error!(account = %loaded.state.account(), %seq, %error,
-            "an entry cannot be replayed");
-        LogError::Broken { seq }
-    })?;
+    for (seq, row_bytes, entry) in tail {
+        match entry {
+            _ if voided.contains(&seq) => loaded.state.skip(seq)?,
+            Some(entry) => {
+                loaded.apply(&entry, row_bytes)?;
+            }
+            None => return Err(LogError::Broken { seq }),
+        }
+    }
     Ok(true)
 }

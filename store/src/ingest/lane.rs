@@ -22,6 +22,7 @@ use super::{AcceptError, Receipt};
 use crate::bodies::Bodies;
 use crate::context::Context;
 use crate::names;
+use crate::rows::PLAN_MEMBERS_MAX;
 use crate::segment::{Builder, NewRecord, SEGMENT_RECORDS_MAX};
 use crate::space::Space;
 
@@ -151,7 +152,16 @@ impl Lane {
     fn next_batch(&mut self) -> Batch {
         let (mut messages, mut ids) = (Vec::new(), Vec::new());
         let mut builder = Builder::new(self.cx.nonce());
-        while let Some(next) = self.waiting.pop_front_if(|next| builder.has_room(&next.record)) {
+        let mut recipients = 0;
+        // A plan has room for so many, if each is one account.
+        let fits = |builder: &Builder, recipients: usize, next: &NewRecord| {
+            let plan = recipients + next.recipients() <= PLAN_MEMBERS_MAX;
+            builder.has_room(next) && (plan || builder.is_empty())
+        };
+        while let Some(next) =
+            self.waiting.pop_front_if(|next| fits(&builder, recipients, &next.record))
+        {
+            recipients += next.record.recipients();
             let id = self.writer.fresh_record();
             builder.add(id, &next.record);
             ids.push(id);

@@ -1,0 +1,230 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use engine::memory::{Ending, Faults, World};
+use engine::{Expect, Nonce, Row, Version};
+use mail::{Account, Address, RecordId, Seq};
+use store::rows::{self, AddressRow, DirectoryChange, ItemKind};
+use store::{AcceptError, LogError};
+
+use super::*;
+use crate::host::local::{Functions, Local};
+use crate::testing::{accept, accounts, deliver_all, fresh_log, inbox, message, process};
+
+async fn records(world: &World, account: Account) -> Vec<RecordId> {
+    let log = fresh_log(world, account).await;
+    inbox(&log).await.into_iter().map(|(_, record)| record).collect()
+}
+
+fn segments(world: &World) -> Vec<ObjectKey> {
+    let keys = world.object_keys().into_iter();
+    keys.filter(|key| names::parse_ingest(key).is_some()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_write_goes_wrong_each_recipient_gets_it_once() {
+    let endings = [
+        Ending::Failed,
+        Ending::LostDone,
+        Ending::LostDropped,
+        Ending::LostLate(Duration::from_millis(30)),
+        Ending::LostLate(Duration::from_secs(3)),
+        Ending::Repeated,
+    ];
+    for step in 0..12 {
+        for ending in endings {
+            let world = World::default();
+            let store = process(&world, "edge");
+            let ids = accounts(&store, &["ana", "bob"]).await;
+            for i in 0..3 {
+                accept(&store, &["ana", "bob"], &message(&i.to_string())).await.unwrap();
+            }
+            let first = process(&world, "first");
+            let answered = std::iter::repeat_n(Ending::Answered, step);
+            world.next_writes(answered.chain([ending]));
+            let deliver = Deliver::new(first.clone());
+            deliver.handle(segments(&world)).await;
+            // It ends here, whatever it had done; another goes on.
+            first.engines().tasks.abort();
+            drop(deliver);
+            let second = process(&world, "second");
+            deliver_all(&world, &second).await;
+            second.engines().clock.sleep(Duration::from_secs(5)).await;
+            for id in ids {
+                let there = records(&world, id).await;
+                let distinct: BTreeSet<_> = there.iter().collect();
+                assert_eq!((there.len(), distinct.len()), (3, 3), "step {step} {ending:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_deliverers_at_once_on_a_hostile_store_deliver_once() {
+    for seed in 0..40 {
+        let world =
+            World::new(engine::memory::Options { seed, ..engine::memory::Options::default() });
+        let edge = process(&world, "edge");
+        let ids = accounts(&edge, &["ana", "bob"]).await;
+        for i in 0..5 {
+            accept(&edge, &["ana", "bob"], &message(&i.to_string())).await.unwrap();
+        }
+        world.set_faults(Faults {
+            failed: 40,
+            lost_done: 40,
+            lost_dropped: 40,
+            lost_late: 40,
+            late_max: Duration::from_secs(2),
+            repeated: 30,
+            read_failed: 30,
+            slow: 300,
+            slow_max: Duration::from_millis(800),
+            ..Faults::default()
+        });
+        let mut tasks = Vec::new();
+        let mut stores = Vec::new();
+        for name in ["a", "b", "c"] {
+            let store = process(&world, name);
+            let (keys, deliver) = (segments(&world), Deliver::new(store.clone()));
+            tasks.push(store.engines().tasks.spawn("deliver", async move {
+                for _ in 0..3 {
+                    deliver.handle(keys.clone()).await;
+                    deliver.flush().await;
+                }
+            }));
+            stores.push(store);
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        world.set_faults(Faults::default());
+        edge.engines().clock.sleep(Duration::from_secs(5)).await;
+        deliver_all(&world, &edge).await;
+        for id in ids {
+            let there = records(&world, id).await;
+            let distinct: BTreeSet<_> = there.iter().collect();
+            assert_eq!((there.len(), distinct.len()), (5, 5), "seed {seed}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plan_is_made_once() {
+    let world = World::default();
+    let store = process(&world, "one");
+    let ids = accounts(&store, &["ana", "bob"]).await;
+    let team = Address::parse("team@example.test").unwrap();
+    let to = |name: &str| {
+        let target = Address::parse(&format!("{name}@example.test")).unwrap();
+        DirectoryChange::Address(team.clone(), AddressRow::Alias(vec![target]))
+    };
+    store.directory().change(vec![to("ana")]).await.unwrap();
+    accept(&store, &["team"], &message("x")).await.unwrap();
+    // The claim is put; the entry is not.
+    let failed = std::iter::repeat_n(Ending::Failed, 2);
+    world.next_writes(std::iter::once(Ending::Answered).chain(failed));
+    let first = process(&world, "first");
+    Deliver::new(first).handle(segments(&world)).await;
+    // [H]: the alias leads elsewhere now; the plan in the claim row counts.
+    while store.directory().change(vec![to("bob")]).await.is_err() {}
+    let second = process(&world, "second");
+    deliver_all(&world, &second).await;
+    assert_eq!(records(&world, ids[0]).await.len() + records(&world, ids[1]).await.len(), 1);
+}
+
+/// Puts an entry that nobody can replay.
+async fn break_log(store: &Store, account: Account, seq: Seq) {
+    let row = Row {
+        value: bytes::Bytes::from_static(b"no entry"),
+        version: Version(seq.0),
+        nonce: Nonce([9; 8]),
+        expiry: None,
+    };
+    let key = rows::entry_key(account, seq);
+    store.engines().index.put_if(&key, row, Expect::Absent).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_account_holds_up_nobody_and_gets_its_mail_after_the_repair() {
+    let world = World::default();
+    let store = process(&world, "one");
+    let ids = accounts(&store, &["ana", "bob"]).await;
+    break_log(&store, ids[0], Seq(1)).await;
+    let local = Local::start(&store, Functions::ALL);
+    let receipt = accept(&store, &["ana", "bob"], &message("x")).await.unwrap();
+    store.engines().clock.sleep(Duration::from_secs(5)).await;
+    assert_eq!(records(&world, ids[1]).await, [receipt.record()]);
+    // [O, U]: a durable item, visible; the segment is done and the watermark passes it.
+    let items = store.items().unfinished(10).await.unwrap();
+    assert_eq!(items.len(), 1);
+    assert_eq!(items[0].0.kind, ItemKind::Local);
+    assert_eq!(store.items().parked(10).await.unwrap().len(), 1);
+    let (row, _) = store.writers().get(receipt.record().writer).await.unwrap().unwrap();
+    assert_eq!(row.watermark, 1);
+    let closed = store.account(ids[0]).await;
+    assert!(matches!(closed, Err(LogError::Broken { seq: Seq(1) })), "{closed:?}");
+    assert_eq!(store.repair(ids[0], "a test").await.unwrap(), [Seq(1)]);
+    store.engines().clock.sleep(Duration::from_secs(90)).await;
+    local.drain().await;
+    assert_eq!(records(&world, ids[0]).await, [receipt.record()]);
+    assert!(store.items().unfinished(10).await.unwrap().is_empty());
+    assert!(store.items().parked(10).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_for_an_address_that_is_gone_is_kept_where_somebody_sees_it() {
+    let world = World::default();
+    let store = process(&world, "one");
+    let ids = accounts(&store, &["ana", "bob"]).await;
+    accept(&store, &["ana", "bob"], &message("x")).await.unwrap();
+    let gone = Address::parse("bob@example.test").unwrap();
+    let change = DirectoryChange::Address(gone, AddressRow::Tombstone);
+    store.directory().change(vec![change]).await.unwrap();
+    deliver_all(&world, &store).await;
+    assert_eq!(records(&world, ids[0]).await.len(), 1);
+    // I1: in a queue that somebody works on.
+    assert_eq!(store.items().parked(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_of_a_writer_that_nobody_announced_is_left_alone() {
+    let world = World::default();
+    let store = process(&world, "one");
+    let ids = accounts(&store, &["ana"]).await;
+    accept(&store, &["ana"], &message("x")).await.unwrap();
+    let there = store.engines().objects.get(&segments(&world)[0]).await.unwrap().unwrap();
+    let stray = names::ingest(WriterId([0x77; 16]), 1);
+    store.engines().objects.put(&stray, &[there]).await.unwrap();
+    let deliver = Deliver::new(store.clone());
+    let outcomes = deliver.handle(vec![stray]).await;
+    // [K]: neither "all is new" nor "ended".
+    assert!(matches!(outcomes[..], [Outcome::Later { .. }]), "{outcomes:?}");
+    assert!(records(&world, ids[0]).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_to_many_reaches_all_of_them() {
+    let world = World::default();
+    let store = process(&world, "one");
+    let names: Vec<String> = (0..600).map(|i| format!("u{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let ids = accounts(&store, &names).await;
+    accept(&store, &names, &message("x")).await.unwrap();
+    deliver_all(&world, &store).await;
+    for id in ids {
+        assert_eq!(records(&world, id).await.len(), 1);
+    }
+    assert_eq!(store.items().unfinished(10).await.unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_acknowledged_while_the_store_is_away() {
+    let world = World::default();
+    let store = process(&world, "edge");
+    accounts(&store, &["ana"]).await;
+    world.cut("edge", true);
+    let refused = accept(&store, &["ana"], &message("x")).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Later | AcceptError::Full), "{refused}");
+    world.cut("edge", false);
+    accept(&store, &["ana"], &message("x")).await.unwrap();
+}
