@@ -17,8 +17,8 @@ fn settings(after: &str, office: &Office) -> String {
     let (_, rest) = guide.split_once(after).unwrap_or_else(|| panic!("the guide lacks {after:?}"));
     let block = rest.split("```").nth(1).unwrap().trim_start_matches("muttrc\n").to_owned();
     block
-        .replace("127.0.0.1:1143", &office.listener("imap").to_string())
-        .replace("127.0.0.1:1587", &office.listener("submission").to_string())
+        .replace("127.0.0.1:2143", &office.listener("imap").to_string())
+        .replace("127.0.0.1:2587", &office.listener("submission").to_string())
         .replace("PASSWORD", PASSWORD)
 }
 

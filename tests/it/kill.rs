@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tests::cluster::Cluster;
 use tests::imap::Imap;
 use tests::ledger::{Fate, Ledger};
 use tests::message::{ID_FIELD, message, sized};
@@ -51,11 +52,11 @@ impl Round {
     }
 }
 
-/// Sends until the connection breaks.
-fn sender(to: SocketAddr, large: bool) -> Round {
+/// Sends until the connection breaks, or it is to stop.
+fn sender(to: SocketAddr, large: bool, stop: &AtomicBool) -> Round {
     let mut round = Round::default();
     let Ok(mut smtp) = Smtp::connect(to) else { return round };
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         let id = fresh("smtp");
         let text = if large { sized(&id, 1_400_000) } else { message(&id) };
         match smtp.send("ana@sender.test", &[USER], &text) {
@@ -67,14 +68,15 @@ fn sender(to: SocketAddr, large: bool) -> Round {
             }
         }
     }
+    round
 }
 
-/// A client that appends, flags, moves and expunges until the connection breaks.
-fn client(to: SocketAddr, seed: u64) -> Round {
+/// A client that appends, flags, moves and expunges until the connection breaks, or it is to stop.
+fn client(to: SocketAddr, seed: u64, stop: &AtomicBool) -> Round {
     let mut round = Round::default();
     let mut seeded = Seeded::new(seed);
     let Ok(mut imap) = Imap::login(to, USER, PASSWORD) else { return round };
-    while step(&mut imap, &mut seeded, &mut round).is_ok() {}
+    while !stop.load(Ordering::Relaxed) && step(&mut imap, &mut seeded, &mut round).is_ok() {}
     round
 }
 
@@ -191,17 +193,23 @@ fn settle(imap_at: SocketAddr, known: &Round) {
 }
 
 /// One burst of load on these addresses, ended by `kill` after a while; what its clients know.
-fn burst(smtp: &[SocketAddr], imap: SocketAddr, seed: u64, kill: impl FnOnce()) -> Round {
+fn burst(smtp: &[SocketAddr], imap: &[SocketAddr], seed: u64, kill: impl FnOnce()) -> Round {
     let mut seeded = Seeded::new(seed);
+    let stop = &AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut clients = Vec::new();
         for (number, &to) in smtp.iter().cycle().take(4).enumerate() {
-            clients.push(scope.spawn(move || sender(to, number == 3)));
+            clients.push(scope.spawn(move || sender(to, number == 3, stop)));
         }
-        clients.push(scope.spawn(move || client(imap, seed)));
+        for (number, &to) in (0..).zip(imap) {
+            clients.push(scope.spawn(move || client(to, seed * 8 + number, stop)));
+        }
         let moment = 20 + u64::try_from(seeded.below(400)).unwrap();
         wait::pause(Duration::from_millis(moment));
         kill();
+        // Who was not hit goes on for a moment.
+        wait::pause(Duration::from_millis(50));
+        stop.store(true, Ordering::Relaxed);
         let mut round = Round::default();
         for client in clients {
             round.merge(client.join().unwrap());
@@ -218,7 +226,7 @@ fn nothing_acknowledged_is_lost_over_100_kills_of_one_process() {
     for round in 0..100 {
         let smtp = [office.listener("smtp")];
         let imap = office.listener("imap");
-        let what = burst(&smtp, imap, round, || office.process().kill());
+        let what = burst(&smtp, &[imap], round, || office.process().kill());
         known.merge(what);
         office.restart();
         let imap = office.listener("imap");
@@ -234,4 +242,41 @@ fn nothing_acknowledged_is_lost_over_100_kills_of_one_process() {
         known.gone.len()
     );
     office.assert_quiet(&[]);
+}
+
+/// The roles of an office, split over five processes on one store.
+const SPLIT: [(&str, &str); 5] = [
+    ("edge-1", "smtp submission imap http"),
+    ("edge-2", "smtp submission imap http"),
+    ("deliver", "deliver"),
+    ("maintain", "maintain"),
+    ("replicate", "replicate"),
+];
+
+#[test]
+fn nothing_acknowledged_is_lost_over_100_kills_of_five_processes_in_turn() {
+    let mut cluster = Cluster::start(&SPLIT);
+    let mut known = Round::default();
+    let mut seen = Seen::default();
+    for round in 0..100 {
+        let edges = ["edge-1", "edge-2"];
+        let smtp = edges.map(|edge| cluster.listener(edge, "smtp"));
+        let imap = edges.map(|edge| cluster.listener(edge, "imap"));
+        let (name, _) = SPLIT[usize::try_from(round % 5).unwrap()];
+        let what = burst(&smtp, &imap, 1_000 + round, || cluster.kill(name));
+        known.merge(what);
+        cluster.restart(name);
+        // Both edges show the same, whoever accepted it.
+        let imap = cluster.listener(edges[usize::try_from(round % 2).unwrap()], "imap");
+        settle(imap, &known);
+        verify(imap, &known, &mut seen, &format!("round {round}, {name} killed"));
+    }
+    let acknowledged = known.ledger.count(Fate::Acknowledged);
+    assert!(acknowledged > 1_000, "the load was too light: {acknowledged} acknowledged");
+    println!(
+        "100 kills of five processes: {acknowledged} acknowledged, {} unknown, {} moved, {} expunged",
+        known.ledger.count(Fate::Unknown),
+        known.archived.len(),
+        known.gone.len()
+    );
 }

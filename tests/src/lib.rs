@@ -8,6 +8,7 @@
     reason = "a harness of tests fails by panicking, with what it saw"
 )]
 
+pub mod cluster;
 pub mod corpus;
 pub mod imap;
 pub mod ledger;
