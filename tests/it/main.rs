@@ -7,6 +7,7 @@ mod demo;
 mod imap_commands;
 mod kill;
 mod power_cut;
+mod process;
 mod real_mail;
 mod scram;
 mod smtp_attacks;
