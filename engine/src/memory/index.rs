@@ -56,6 +56,19 @@ impl Process {
     fn coin(&self) -> bool {
         self.world.state().dice.chance(500)
     }
+
+    /// Whether an operation of unknown outcome was carried out.
+    fn took_effect(&self, op: &Op) -> bool {
+        let mut state = self.world.state();
+        let now = Timestamp(self.world.wall_ms(&state));
+        match op {
+            Op::Put { key, row, .. } => state
+                .row(key, false)
+                .is_some_and(|there| (there.version, there.nonce) == (row.version, row.nonce)),
+            Op::Delete { key, .. } => state.row(key, false).is_none(),
+            Op::Check { .. } => state.operate(op, now).is_ok(),
+        }
+    }
 }
 
 #[async_trait]
@@ -134,16 +147,19 @@ impl Index for Process {
     async fn ordered(&self, ops: Vec<Op>) -> Vec<Result<(), WriteError>> {
         let mut answers = Vec::with_capacity(ops.len());
         let mut ops = ops.into_iter();
+        let mut landed = false;
         for op in ops.by_ref() {
-            let answer = self.operate(op).await;
+            let answer = self.operate(op.clone()).await;
+            landed = matches!(answer, Err(WriteError::Unknown(_))) && self.took_effect(&op);
             let failed = answer.is_err();
             answers.push(answer);
             if failed {
                 break;
             }
         }
-        // An engine that commits them together may have carried out the rest too.
-        if matches!(answers.last(), Some(Err(WriteError::Unknown(_)))) && self.coin() {
+        // An engine that commits them together has carried out the rest too, if this one landed:
+        // never a later one without those before it (promise 8).
+        if landed && self.coin() {
             for op in ops {
                 if self.operate(op).await.is_err() {
                     break;
