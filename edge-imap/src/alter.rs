@@ -13,6 +13,7 @@ use store::state::{Mailbox, State};
 use crate::announce::{Client, Own};
 use crate::flags;
 use crate::replies::{Refusal, Stop};
+use crate::selection::{ENTRY_RANGES, above, first_ranges};
 use crate::session::Session;
 
 impl Session {
@@ -35,26 +36,34 @@ impl Session {
             StoreHow::Remove => FlagOp::Remove,
         };
         let id = selected.id;
-        let mut outcome = Outcome::default();
-        let decide = |state: &State| {
-            let mailbox = state.mailbox(id).ok_or(Refusal::Deleted)?;
-            outcome = Outcome::of(mailbox, &uids, store.unchanged_since.map(Seq));
-            if op != FlagOp::Remove {
-                keywords_fit(mailbox, &flags)?;
+        log.view(|state| state.mailbox(id).map(|_| ())).ok_or(Refusal::Deleted)?;
+        let (mut outcome, mut entries) = (Outcome::default(), Vec::new());
+        let mut rest = uids;
+        while !rest.is_empty() {
+            let mut part = Outcome::default();
+            let decide = |state: &State| {
+                let mailbox = state.mailbox(id).ok_or(Refusal::Deleted)?;
+                if op != FlagOp::Remove {
+                    keywords_fit(mailbox, &flags)?;
+                }
+                part = Outcome::of(mailbox, &rest, store.unchanged_since.map(Seq));
+                if part.passed.is_empty() {
+                    return Err(Refusal::Nothing);
+                }
+                let (uids, flags) = (part.named.clone(), flags.clone());
+                Ok(Change::Flags { mailbox: id, uids, op, flags })
+            };
+            match log.change(decide).await {
+                Ok(changed) => entries.push(changed.seq),
+                Err(ChangeError::Refused(Refusal::Nothing)) => {}
+                Err(error) => return Err(error.into()),
             }
-            if outcome.passed.is_empty() {
-                return Err(Refusal::Nothing);
-            }
-            let (uids, flags) = (outcome.passed.clone(), flags.clone());
-            Ok(Change::Flags { mailbox: id, uids, op, flags })
-        };
-        let seq = match log.change(decide).await {
-            Ok(changed) => Some(changed.seq),
-            Err(ChangeError::Refused(Refusal::Nothing)) => None,
-            Err(error) => return Err(error.into()),
-        };
+            rest = above(&rest, part.upto);
+            outcome.join(part);
+        }
         let show = (!store.silent).then_some(&outcome.passed);
-        let own = Own { show, silent: seq.filter(|_| store.silent), told: None };
+        let silent = if store.silent { &*entries } else { &[] };
+        let own = Own { show, silent, told: None };
         // RFC 9051 §7.5.1: expunges wait if messages were counted by number.
         self.announce(store.uid, own, client, out).await?;
         let Outcome { modified, missing, .. } = outcome;
@@ -77,28 +86,43 @@ impl Session {
     }
 }
 
-/// Which messages a STORE changes.
+/// Which messages a STORE changes, as many of them as one entry names.
 #[derive(Debug, Default)]
 struct Outcome {
     /// These.
     passed: UidSet,
+    /// How the entry names them: with UIDs between them that no message has, so in fewer ranges.
+    named: UidSet,
     /// These were changed after the modseq that the client knows.
     modified: UidSet,
     /// Some are gone.
     missing: bool,
+    /// What is above this UID is for the next entry.
+    upto: u32,
 }
 
 impl Outcome {
     fn of(mailbox: Mailbox<'_>, uids: &UidSet, unchanged_since: Option<Seq>) -> Self {
-        let mut outcome = Self::default();
+        let (mut passed, mut modified) = (UidSet::new(), UidSet::new());
         for message in mailbox.in_set(uids) {
             // RFC 7162 §3.1.3: left alone if its modseq is greater.
-            let modified = unchanged_since.is_some_and(|since| message.modseq > since);
-            let into = if modified { &mut outcome.modified } else { &mut outcome.passed };
+            let changed = unchanged_since.is_some_and(|since| message.modseq > since);
+            let into = if changed { &mut modified } else { &mut passed };
             into.insert(message.uid.get());
         }
-        outcome.missing = outcome.passed.len() + outcome.modified.len() < uids.len();
-        outcome
+        let all = uids.difference(&modified);
+        let named = first_ranges(&all, ENTRY_RANGES);
+        let upto = if named == all { u32::MAX } else { named.last().unwrap_or(u32::MAX) };
+        let below = UidSet::from_ranges([(1, upto)]);
+        let (passed, modified) = (passed.intersection(&below), modified.intersection(&below));
+        let missing = passed.len() + modified.len() < uids.intersection(&below).len();
+        Self { passed, named, modified, missing, upto }
+    }
+
+    fn join(&mut self, part: Self) {
+        self.passed = self.passed.union(&part.passed);
+        self.modified = self.modified.union(&part.modified);
+        self.missing |= part.missing;
     }
 }
 

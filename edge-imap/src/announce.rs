@@ -26,8 +26,8 @@ pub(crate) struct Client {
 pub(crate) struct Own<'a> {
     /// Messages whose flags are to be told, changed or not.
     pub(crate) show: Option<&'a UidSet>,
-    /// The entry whose changes of flags the client does not want to hear of (`.SILENT`).
-    pub(crate) silent: Option<Seq>,
+    /// The entries whose changes of flags the client does not want to hear of (`.SILENT`).
+    pub(crate) silent: &'a [Seq],
     /// The entry whose changes of flags the client has been told already.
     pub(crate) told: Option<Seq>,
 }
@@ -116,7 +116,7 @@ async fn tell_gone(
 /// FETCH with the flags of a message that changed. The UID is always told: QRESYNC and IMAP4rev2
 /// want it (RFC 7162 §3.2.4, RFC 9051 §7.5.2), and all clients take it.
 fn tell_changed(listed: &Listed, own: Own<'_>, client: Client, bytes: &mut Vec<u8>) {
-    let silent = own.silent == Some(listed.modseq);
+    let silent = own.silent.contains(&listed.modseq);
     if silent && !client.condstore || own.told == Some(listed.modseq) {
         return;
     }

@@ -1,18 +1,20 @@
 //! COPY, MOVE (RFC 6851) and EXPUNGE: one entry each, so that a MOVE is there or not, whole.
 
 use mail::UidSet;
+use mail::flags::SystemFlags;
 use net::Out;
 use proto::imap::Answer;
 use proto::imap::command::{Copy, Set};
 use proto::imap::response::{Code, Response};
 use store::change::{Change, Copied};
-use store::state::{Mailbox, State};
+use store::state::{Mailbox, Message, State};
 use store::{ChangeError, Changed};
 
 use crate::alter::keywords_fit;
 use crate::announce::{Client, Own};
 use crate::names::canonical;
 use crate::replies::{Refusal, Stop};
+use crate::selection::{ENTRY_RANGES, above, first_ranges};
 use crate::session::Session;
 
 impl Session {
@@ -97,30 +99,33 @@ impl Session {
         &self,
         uids: Option<&UidSet>,
     ) -> Result<Option<Changed>, Stop> {
-        let id = self.selected()?.id;
-        let decide = |state: &State| {
-            let mailbox = state.mailbox(id).ok_or(Refusal::Nothing)?;
-            if mailbox.deleted() == 0 {
-                return Err(Refusal::Nothing);
+        let (id, log) = (self.selected()?.id, self.log()?);
+        let (mut last, mut after) = (None, 0);
+        // As many entries as it takes, from the first UID to the last, so that it ends.
+        loop {
+            let decide = |state: &State| {
+                let mailbox = state.mailbox(id).ok_or(Refusal::Nothing)?;
+                let gone = first_ranges(&above(&deleted(mailbox, uids), after), ENTRY_RANGES);
+                after = gone.last().ok_or(Refusal::Nothing)?;
+                Ok(Change::Expunge { mailbox: id, uids: gone })
+            };
+            match log.change(decide).await {
+                Ok(changed) => last = Some(changed),
+                Err(ChangeError::Refused(Refusal::Nothing)) => return Ok(last),
+                Err(error) => return Err(error.into()),
             }
-            let deleted = mail::flags::SystemFlags::DELETED;
-            let gone: UidSet = mailbox
-                .messages()
-                .filter(|message| message.flags.system.contains(deleted))
-                .map(|message| message.uid.get())
-                .filter(|uid| uids.is_none_or(|uids| uids.contains(*uid)))
-                .collect();
-            if gone.is_empty() {
-                return Err(Refusal::Nothing);
-            }
-            Ok(Change::Expunge { mailbox: id, uids: gone })
-        };
-        match self.log()?.change(decide).await {
-            Ok(changed) => Ok(Some(changed)),
-            Err(ChangeError::Refused(Refusal::Nothing)) => Ok(None),
-            Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What is `\Deleted`, of `uids` only if given.
+fn deleted(mailbox: Mailbox<'_>, uids: Option<&UidSet>) -> UidSet {
+    if mailbox.deleted() == 0 {
+        return UidSet::new();
+    }
+    let deleted = |message: &Message<'_>| message.flags.system.contains(SystemFlags::DELETED);
+    let all = mailbox.messages().filter(deleted).map(|message| message.uid.get());
+    all.filter(|uid| uids.is_none_or(|uids| uids.contains(*uid))).collect()
 }
 
 /// COPYUID (RFC 4315 §3).

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mail::{AccountId, Address};
+use mail::Address;
 use net::Verdict;
 use proto::imap::Answer;
 use proto::imap::response::Code;
@@ -12,9 +12,6 @@ use store::directory::{DirectoryError, Entry};
 
 use crate::replies::Stop;
 use crate::session::{Login, Session};
-
-/// An account that there never is.
-const NOBODY: AccountId = AccountId([0; 16]);
 
 /// The one answer to all that is wrong.
 fn failed() -> Answer {
@@ -109,10 +106,6 @@ impl Session {
         let Ok(address) = Address::parse(user) else { return Ok(None) };
         let directory = self.shared.store.directory();
         let entry = directory.login(&address).await.map_err(|error| unavailable(&error))?;
-        if entry.is_none() {
-            // C1: as many rows are read for nobody as for somebody.
-            drop(directory.account(NOBODY).await);
-        }
         Ok(entry.filter(|entry| !entry.row.disabled))
     }
 

@@ -9,7 +9,9 @@ use mail::flags::Keyword;
 use mail::{Seq, UidSet};
 use store::change::MailboxId;
 
-pub(crate) use news::{Listed, News, groups, new_keywords, vanished};
+pub(crate) use news::{
+    ENTRY_RANGES, Listed, News, above, first_ranges, groups, new_keywords, vanished,
+};
 pub(crate) use view::View;
 
 /// A selected mailbox.

@@ -14,7 +14,7 @@ use store::Store;
 use crate::session::Session;
 
 /// What is configured of mailbox access.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// What the protocol core needs: name, mechanisms, limits.
     pub core: Config,
@@ -28,6 +28,13 @@ pub struct Options {
     pub search_time: Duration,
     /// How often an idle client's account is read again though no hint came [y].
     pub idle_reread: Duration,
+}
+
+/// Never shows the secret.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("core", &self.core).finish_non_exhaustive()
+    }
 }
 
 impl Options {

@@ -58,7 +58,7 @@ impl Office {
             let address = Address::parse(&format!("{name}@example.test")).unwrap();
             let id = store.directory().fresh_account();
             let mut row = AccountRow::new("home", 1, address.clone());
-            row.credentials = credentials();
+            row.credentials = credentials(sasl::ITERATIONS_MIN);
             change_account(&mut row);
             changes.push(DirectoryChange::Account(id, Box::new(row)));
             changes.push(DirectoryChange::Address(address, AddressRow::Account(id)));
@@ -151,8 +151,9 @@ fn config() -> Config {
     }
 }
 
-fn credentials() -> Credentials {
-    let (salt, iterations) = (vec![7; 16], sasl::ITERATIONS_MIN);
+/// The password, at this cost.
+pub(crate) fn credentials(iterations: u32) -> Credentials {
+    let salt = vec![7; 16];
     let verifier = sasl::Verifier::derive(PASSWORD, &salt, iterations).unwrap();
     let (stored, server) = verifier.parts();
     let (stored_key, server_key) = (*stored, *server);

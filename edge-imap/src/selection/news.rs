@@ -118,9 +118,34 @@ pub(crate) fn groups(uids: &UidSet, most: u32) -> impl Iterator<Item = UidSet> {
     })
 }
 
+/// The first `most` ranges of `uids`.
+pub(crate) fn first_ranges(uids: &UidSet, most: usize) -> UidSet {
+    UidSet::from_ranges(uids.ranges().take(most).map(|range| (*range.start(), *range.end())))
+}
+
+/// The UIDs of `uids` above `after`.
+pub(crate) fn above(uids: &UidSet, after: u32) -> UidSet {
+    let below = (after > 0).then_some((1, after));
+    uids.difference(&UidSet::from_ranges(below))
+}
+
+/// Most ranges of UIDs in one entry; a change of more becomes several entries. Few in tests, so
+/// that they see the seams.
+pub(crate) const ENTRY_RANGES: usize = if cfg!(test) { 2 } else { 16 * 1024 };
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_is_cut_after_some_ranges() {
+        let uids = UidSet::from_ranges([(1, 3), (5, 5), (7, 9)]);
+        let first = first_ranges(&uids, 2);
+        assert_eq!(first, UidSet::from_ranges([(1, 3), (5, 5)]));
+        assert_eq!(above(&uids, 5), UidSet::from_ranges([(7, 9)]));
+        assert_eq!(above(&uids, 0), uids);
+        assert!(above(&uids, u32::MAX).is_empty());
+    }
 
     #[test]
     fn groups_are_small_and_make_up_the_whole() {

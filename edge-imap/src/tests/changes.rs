@@ -181,3 +181,29 @@ async fn conditional_stores_leave_what_others_changed() {
         )
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_one_entry_becomes_several() {
+    let office = Office::start().await;
+    let mut client = office.login().await;
+    for _ in 0..12 {
+        client.ok("APPEND INBOX {1+}\r\na").await;
+    }
+    client.ok("SELECT INBOX").await;
+    // Every second one: six ranges, of which tests let an entry have two.
+    let stored = client.ok("UID STORE 1,3,5,7,9,11 +FLAGS (\\Deleted)").await;
+    assert_eq!(stored.len(), 7, "{stored:?}");
+    assert_eq!(client.ok("SEARCH DELETED").await[0], "* SEARCH 1 3 5 7 9 11");
+    let silent = client.ok("UID STORE 1,3,5,7,9,11 +FLAGS.SILENT (\\Seen)").await;
+    assert_eq!(silent.len(), 1, "{silent:?}");
+    client.ok("UID STORE 3 +FLAGS.SILENT (\\Flagged)").await;
+    let told = client.ok("STATUS INBOX (HIGHESTMODSEQ)").await;
+    let modseq = told[told.len() - 2].rsplit(' ').next().unwrap().trim_end_matches(')');
+    let modseq: u64 = modseq.parse().unwrap();
+    let command = format!("UID STORE 1,3,5,7,9,11 (UNCHANGEDSINCE {}) +FLAGS ($X)", modseq - 1);
+    let stored = client.ok(&command).await;
+    assert!(stored.last().unwrap().contains("OK [MODIFIED 3]"), "{stored:?}");
+    let expunged = client.ok("EXPUNGE").await;
+    assert_eq!(expunged.len(), 7, "{expunged:?}");
+    assert_eq!(client.ok("UID SEARCH ALL").await[0], "* SEARCH 2 4 6 8 10 12");
+}
