@@ -29,6 +29,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use crate::bodies::Bodies;
 use crate::change::{Change, Effects};
 use crate::context::Context;
+use crate::hints::Hints;
 use crate::ingest::Spools;
 use crate::state::State;
 
@@ -59,6 +60,7 @@ pub struct AccountLog {
     cx: Arc<Context>,
     bodies: Arc<Bodies>,
     spools: Arc<Spools>,
+    hints: Arc<Hints>,
     account: Account,
     ring: Ring,
     /// Who holds it reads from and appends to the log; one at a time in this process [T].
@@ -86,17 +88,19 @@ impl AccountLog {
         cx: &Arc<Context>,
         bodies: &Arc<Bodies>,
         spools: &Arc<Spools>,
+        hints: &Arc<Hints>,
         account: Account,
     ) -> Result<Self, LogError> {
         let ring = Ring::new(cx.clone(), account);
         let loaded = open::load(cx, &ring, account).await?;
-        Ok(Self::of(cx, bodies, spools, account, loaded))
+        Ok(Self::of(cx, bodies, spools, hints, account, loaded))
     }
 
     fn of(
         cx: &Arc<Context>,
         bodies: &Arc<Bodies>,
         spools: &Arc<Spools>,
+        hints: &Arc<Hints>,
         account: Account,
         loaded: Loaded,
     ) -> Self {
@@ -106,6 +110,7 @@ impl AccountLog {
             cx: cx.clone(),
             bodies: bodies.clone(),
             spools: spools.clone(),
+            hints: hints.clone(),
             account,
             lane: Mutex::new(()),
             loaded: RwLock::new(loaded),

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use crate::account::{self, AccountLog, LogError};
 use crate::bodies::Bodies;
 use crate::context::Context;
+use crate::hints::Hints;
 use crate::ingest::Spools;
 
 /// Memory of an open log besides its state, about.
@@ -23,6 +24,7 @@ pub(crate) struct Accounts {
     cx: Arc<Context>,
     bodies: Arc<Bodies>,
     spools: Arc<Spools>,
+    hints: Arc<Hints>,
     open: Mutex<BTreeMap<Account, Held>>,
     uses: AtomicU64,
 }
@@ -33,8 +35,13 @@ struct Held {
 }
 
 impl Accounts {
-    pub(crate) fn new(cx: Arc<Context>, bodies: Arc<Bodies>, spools: Arc<Spools>) -> Self {
-        Self { cx, bodies, spools, open: Mutex::default(), uses: AtomicU64::new(0) }
+    pub(crate) fn new(
+        cx: Arc<Context>,
+        bodies: Arc<Bodies>,
+        spools: Arc<Spools>,
+        hints: Arc<Hints>,
+    ) -> Self {
+        Self { cx, bodies, spools, hints, open: Mutex::default(), uses: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Account, Held>> {
@@ -52,7 +59,9 @@ impl Accounts {
         };
         let opened = cell
             .get_or_try_init(|| async {
-                AccountLog::open(&self.cx, &self.bodies, &self.spools, account).await.map(Arc::new)
+                AccountLog::open(&self.cx, &self.bodies, &self.spools, &self.hints, account)
+                    .await
+                    .map(Arc::new)
             })
             .await
             .cloned();
@@ -71,7 +80,9 @@ impl Accounts {
         account: Account,
         reason: &str,
     ) -> Result<Vec<Seq>, LogError> {
-        let voided = account::repair(&self.cx, &self.bodies, &self.spools, account, reason).await?;
+        let voided =
+            account::repair(&self.cx, &self.bodies, &self.spools, &self.hints, account, reason)
+                .await?;
         self.lock().remove(&account);
         Ok(voided)
     }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use engine::{Event, Subscription};
 use futures_util::{FutureExt, StreamExt, stream};
-use mail::AccountId;
+use mail::{AccountId, Instant};
 
 use crate::account::AccountLog;
 use crate::accounts::Accounts;
 use crate::context::Context;
+use crate::hints::Hints;
+use crate::rows;
 
 /// Logs read side by side.
 const READING_MAX: usize = 16;
@@ -22,10 +24,14 @@ const TOGETHER_MAX: usize = 1024;
 pub(crate) async fn run(
     cx: Arc<Context>,
     accounts: Arc<Accounts>,
+    hints: Arc<Hints>,
     mut events: Box<dyn Subscription>,
 ) {
     let clock = cx.engines.clock.clone();
     let mut reread = clock.instant().after(cx.options.timing.reread);
+    let every = cx.options.hint_rows;
+    let next_hints = |now: Instant| every.map_or(Instant::NEVER, |every| now.after(every));
+    let mut look = next_hints(clock.instant());
     loop {
         let logs = tokio::select! {
             biased;
@@ -34,6 +40,10 @@ pub(crate) async fn run(
                 Some(ids) => accounts.of(&ids),
                 None => accounts.all(),
             },
+            () = clock.sleep_until(look) => {
+                look = next_hints(clock.instant());
+                hinted(&hints, &accounts).await
+            }
             () = clock.sleep_until(reread) => {
                 reread = clock.instant().after(cx.options.timing.reread);
                 accounts.all()
@@ -58,6 +68,24 @@ fn named(first: Option<Event>, events: &mut Box<dyn Subscription>) -> Option<Vec
     ids.sort_unstable();
     ids.dedup();
     Some(ids)
+}
+
+/// Tells what this process changed; the logs that others changed.
+async fn hinted(hints: &Hints, accounts: &Accounts) -> Vec<Arc<AccountLog>> {
+    if let Err(error) = hints.write().await {
+        tracing::debug!(%error, "hints are lost");
+    }
+    match hints.read().await {
+        Ok(changed) => {
+            let mut logs = accounts.all();
+            logs.retain(|log| changed.contains(&rows::account_hash(log.account())));
+            logs
+        }
+        Err(error) => {
+            tracing::debug!(%error, "cannot read hints");
+            Vec::new()
+        }
+    }
 }
 
 async fn read(logs: Vec<Arc<AccountLog>>) {

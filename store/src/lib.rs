@@ -16,6 +16,7 @@ pub mod entry;
 mod follow;
 #[cfg(test)]
 mod golden;
+mod hints;
 mod ingest;
 pub mod inline;
 mod items;
@@ -38,6 +39,7 @@ pub use account::{
 };
 pub use claims::Claims;
 pub use directory::Directory;
+pub use hints::Hints;
 pub use ingest::{Accept, AcceptError, Incoming, Ingest, Receipt, Taken, Whole};
 pub use items::{Announced, Items};
 pub use office::Store;

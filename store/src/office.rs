@@ -12,6 +12,7 @@ use crate::claims::Claims;
 use crate::context::Context;
 use crate::directory::Directory;
 use crate::follow;
+use crate::hints::Hints;
 use crate::ingest::{Ingest, Spools};
 use crate::items::Items;
 use crate::options::Options;
@@ -28,6 +29,7 @@ struct Parts {
     accounts: Arc<Accounts>,
     bodies: Arc<Bodies>,
     ingest: Arc<Ingest>,
+    hints: Arc<Hints>,
     claims: Claims,
     writers: Writers,
     items: Items,
@@ -49,13 +51,17 @@ impl Store {
         let space = Arc::new(Space::new(cx.clone()));
         let bodies = Arc::new(Bodies::new(cx.clone()));
         let spools = Arc::new(Spools::new(&cx, &space));
-        let accounts = Arc::new(Accounts::new(cx.clone(), bodies.clone(), spools.clone()));
-        let follow = follow::run(cx.clone(), accounts.clone(), cx.engines.events.subscribe());
+        let hints = Arc::new(Hints::new(cx.clone()));
+        let accounts = Accounts::new(cx.clone(), bodies.clone(), spools.clone(), hints.clone());
+        let accounts = Arc::new(accounts);
+        let events = cx.engines.events.subscribe();
+        let follow = follow::run(cx.clone(), accounts.clone(), hints.clone(), events);
         cx.engines.tasks.spawn("follow", follow);
         Self(Arc::new(Parts {
             ingest: Arc::new(Ingest::new(&cx, &bodies, &space, &spools)),
             accounts,
             bodies,
+            hints,
             claims: Claims::new(cx.clone()),
             writers: Writers::new(cx.clone()),
             items: Items::new(cx.clone()),
@@ -139,6 +145,12 @@ impl Store {
     #[must_use]
     pub fn writers(&self) -> &Writers {
         &self.0.writers
+    }
+
+    /// Which accounts were changed, for processes that no wake-up reaches.
+    #[must_use]
+    pub fn hints(&self) -> &Hints {
+        &self.0.hints
     }
 
     /// Outbound, delayed and parked work.

@@ -25,6 +25,9 @@ pub struct Options {
     pub bodies_bytes_max: usize,
     /// Directory rows kept in memory.
     pub directory_rows_max: usize,
+    /// How often this process writes and reads hint rows; `None` where the engines' wake-ups reach
+    /// every process of the region by themselves [y].
+    pub hint_rows: Option<Duration>,
     /// Share of the medium, in percent, below which nothing is accepted any more [α].
     pub free_percent_min: u64,
     /// Times.
@@ -45,6 +48,7 @@ impl Default for Options {
             accounts_bytes_max: 64 << 20,
             bodies_bytes_max: 32 << 20,
             directory_rows_max: 4096,
+            hint_rows: None,
             free_percent_min: 5,
             timing: Timing::default(),
             upkeep: Upkeep::default(),

@@ -140,7 +140,9 @@ impl Deliver {
             Ok(None) => {
                 tracing::error!(writer = %work.writer, number = work.number,
                     "a segment of a writer that nobody announced is left alone");
-                return self.later("the segment's writer has no row");
+                let now = self.store.engines().index.now();
+                let at = now.after(self.store.options().timing.sweep);
+                return Outcome::Later { at, why: "the segment's writer has no row".into() };
             }
             Err(error) => return self.later(error),
         }

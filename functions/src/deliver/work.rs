@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Op, Version};
+use engine::{Op, ReadError, Version};
 use mail::{Account, Seq, WriterId};
 use store::change::{Arrival, ArrivalPlace, MailboxId};
 use store::place::{SegmentRef, Slot};
@@ -44,7 +44,7 @@ impl Deliver {
             self.check_lease(claim)?;
         }
         let index = self.store.segment_index(&names::ingest(writer, number)).await;
-        let index = match index.map_err(|error| self.later(error))? {
+        let index = match index.map_err(|error| self.unread(error))? {
             // Not there (a hole, or deleted since), or a tombstone: nothing to deliver.
             None => return Err(Outcome::Done),
             Some(index) if index.records.is_empty() => return Err(Outcome::Done),
@@ -105,6 +105,14 @@ impl Deliver {
             }
         }
         Ok(logs)
+    }
+
+    /// A segment that cannot be read: damaged ones are shown, the sweep brings them again.
+    fn unread(&self, error: ReadError) -> Outcome {
+        match error {
+            ReadError::Damaged(why) => Outcome::Park { why },
+            other => self.later(other),
+        }
     }
 
     /// Ask again soon: nothing was harmed.

@@ -73,6 +73,9 @@ impl AccountLog {
     /// The entry is durable: replays it, and wakes whoever waits for it.
     pub(super) fn appended(&self, prepared: &Prepared) -> Result<Changed, LogError> {
         let effects = self.apply(&prepared.entry, prepared.row_bytes)?;
+        if self.cx.options.hint_rows.is_some() {
+            self.hints.note(self.account);
+        }
         let accounts = std::sync::Arc::from([self.account.id]);
         self.cx.engines.events.publish(Event::Accounts(accounts));
         Ok(Changed { seq: prepared.entry.seq, effects })

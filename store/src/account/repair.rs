@@ -11,6 +11,7 @@ use super::{AccountLog, ChangeError, LogError, open};
 use crate::bodies::Bodies;
 use crate::change::Change;
 use crate::context::Context;
+use crate::hints::Hints;
 use crate::ingest::Spools;
 
 /// Entries voided at once at most: a whole ring.
@@ -22,6 +23,7 @@ pub(crate) async fn repair(
     cx: &Arc<Context>,
     bodies: &Arc<Bodies>,
     spools: &Arc<Spools>,
+    hints: &Arc<Hints>,
     account: Account,
     reason: &str,
 ) -> Result<Vec<Seq>, LogError> {
@@ -34,7 +36,7 @@ pub(crate) async fn repair(
             Err(error) => return Err(error),
         }
     };
-    let log = AccountLog::of(cx, bodies, spools, account, loaded);
+    let log = AccountLog::of(cx, bodies, spools, hints, account, loaded);
     let reason: String = reason.chars().take(120).collect();
     for seq in &broken {
         tracing::warn!(%account, %seq, %reason, "an entry is voided");

@@ -300,3 +300,21 @@ async fn a_modseq_that_is_told_before_the_first_change_is_below_it() {
         log.view(|state| state.mailbox(MailboxId::INBOX).unwrap().changed_since(told).count());
     assert_eq!(changed, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn hint_rows_reach_whom_no_wake_up_reaches() {
+    let world = World::default();
+    let second = std::time::Duration::from_secs(1);
+    let hinted = |name| {
+        let options = Options { hint_rows: Some(second), ..Options::default() };
+        Store::new(world.process(name), options)
+    };
+    let (a, b) = (hinted("a"), hinted("b"));
+    world.set_faults(engine::memory::Faults { event_lost: 1_000, ..Default::default() });
+    let (one, two) = (a.account(ACCOUNT).await.unwrap(), b.account(ACCOUNT).await.unwrap());
+    let mut watch = two.watch();
+    append(&a, &one).await;
+    let began = b.engines().clock.instant();
+    watch.wait_for(|seq| *seq == Seq(1)).await.unwrap();
+    assert!(b.engines().clock.instant().since(began) <= second * 3);
+}
