@@ -9,6 +9,7 @@ mod domains;
 mod queue;
 
 use mail::{Address, Domain};
+use store::LogError;
 use store::directory::DirectoryError;
 use store::rows::DirectoryChange;
 use store::{Directory, Store};
@@ -93,6 +94,17 @@ impl From<DirectoryError> for AdminError {
             ),
             DirectoryError::Damaged(cause) => Self::Damaged(cause.to_string()),
             other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<LogError> for AdminError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unknown => Self::Unknown,
+            LogError::Behind => Self::Busy,
+            LogError::Unavailable(_) | LogError::Full => Self::Unavailable(error.to_string()),
+            other => Self::Damaged(other.to_string()),
         }
     }
 }

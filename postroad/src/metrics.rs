@@ -80,6 +80,12 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Calls to the engines that mail is kept in.",
     ),
     (
+        "postroad_engine_bytes_total",
+        Kind::Counter,
+        "seam: objects, index",
+        "Bytes that the engines wrote.",
+    ),
+    (
         "postroad_engine_fsyncs_total",
         Kind::Counter,
         "",

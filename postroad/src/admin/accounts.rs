@@ -241,6 +241,17 @@ impl Admin {
         .await
     }
 
+    /// Voids the changes of an account that cannot be replayed, so that it can be read again; what
+    /// those changes did is lost, their mail is not. Returns their numbers; none if all is well.
+    /// `reason` says who and why, and stays in the log [U].
+    /// # Errors
+    /// [`AdminError::NotFound`], or as [`AdminError`] says.
+    pub async fn repair_account(&self, name: &str, reason: &str) -> Result<Vec<u64>, AdminError> {
+        let (_, entry) = find(self.look().await?, name).await?;
+        let voided = self.store.repair(entry.account(), reason).await?;
+        Ok(voided.into_iter().map(|seq| seq.0).collect())
+    }
+
     /// Credentials with this password in place of the one before. All verifiers of an account
     /// share salt and iterations: they change only while there are no app passwords.
     fn credentials(
@@ -287,7 +298,10 @@ fn summary(address: &Address, entry: &Entry) -> AccountSummary {
 }
 
 /// The account with exactly this address.
-async fn find(directory: &Directory, name: &str) -> Result<(Address, Entry), AdminError> {
+pub(super) async fn find(
+    directory: &Directory,
+    name: &str,
+) -> Result<(Address, Entry), AdminError> {
     let address = address(name)?;
     let missing = || AdminError::NotFound { what: "account", name: address.to_string() };
     match directory.address(&address).await?.as_deref() {

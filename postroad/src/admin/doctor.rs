@@ -249,7 +249,7 @@ impl Admin {
             Some(first) => failure(
                 NAME,
                 format!("{} of {read} cannot be read, such as {first}", broken.len()),
-                "mail for them waits in the queue; restore them from a backup",
+                "mail for them waits in the queue; `postroad account repair` makes them readable",
             ),
             None => ok(NAME, format!("{read} read")),
         })

@@ -181,3 +181,33 @@ async fn items_are_listed_shown_retried_and_removed() {
     assert!(admin.queue().await.unwrap().is_empty());
     assert!(matches!(admin.queue_item(id).await, Err(AdminError::NotFound { .. })));
 }
+
+/// [U]: one account that cannot be replayed is found, and made whole by an audited act.
+#[tokio::test]
+async fn a_broken_account_is_found_and_repaired() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    admin.add_domain("example.test").await.unwrap();
+    admin.add_account(new("ana@example.test")).await.unwrap();
+    assert!(admin.repair_account("ana@example.test", "a test").await.unwrap().is_empty());
+    let fine = admin.account("ana@example.test").await.unwrap();
+    assert_eq!(fine.used, Some(Used { messages: 0, bytes: 0 }));
+    admin.add_account(new("bob@example.test")).await.unwrap();
+    let (_, bob) = accounts::find(admin.look().await.unwrap(), "bob@example.test").await.unwrap();
+    let row = engine::Row {
+        value: bytes::Bytes::from_static(b"no entry"),
+        version: engine::Version(1),
+        nonce: engine::Nonce([9; 8]),
+        expiry: None,
+    };
+    let key = store::rows::entry_key(bob.account(), mail::Seq(1));
+    admin.store.engines().index.put_if(&key, row, engine::Expect::Absent).await.unwrap();
+    let check = |report: Report| report.checks.into_iter().find(|one| one.name == "accounts");
+    let found = check(admin.doctor(Ok(Vec::new())).await).unwrap();
+    assert_eq!(found.verdict, Verdict::Failure);
+    assert!(found.found.contains("bob@example.test"), "{}", found.found);
+    assert_eq!(admin.account("bob@example.test").await.unwrap().used, None);
+    assert_eq!(admin.repair_account("bob@example.test", "a test").await.unwrap(), [1]);
+    let found = check(admin.doctor(Ok(Vec::new())).await).unwrap();
+    assert_eq!(found.verdict, Verdict::Ok, "{}", found.found);
+}

@@ -130,6 +130,17 @@ pub(super) enum AccountVerb {
         /// Its address
         address: String,
     },
+    /// Make an account readable again whose changes cannot be replayed (see `doctor`)
+    #[command(
+        after_help = "Example: postroad account repair ana@example.org --reason \"disk error of May\""
+    )]
+    Repair {
+        /// Its address
+        address: String,
+        /// Who does this and why; stays in the account's log
+        #[arg(long)]
+        reason: String,
+    },
     /// Set how much mail an account may keep
     #[command(
         after_help = "Example: postroad account quota ana@example.org 5GiB --messages 100000"
@@ -176,6 +187,14 @@ impl AccountVerb {
                 let password = ask::new_password(&address)?;
                 admin.set_password(&address, &password).await?;
                 print::line(&format!("changed the password of {address}"))
+            }
+            Self::Repair { address, reason } => {
+                let voided = admin.repair_account(&address, &reason).await?;
+                if voided.is_empty() {
+                    return print::line(&format!("{address} can be read: nothing to repair"));
+                }
+                let numbers: Vec<_> = voided.iter().map(ToString::to_string).collect();
+                print::line(&format!("voided the changes {} of {address}", numbers.join(" ")))
             }
             Self::Quota { address, size, messages } => {
                 let bytes = match size.as_str() {
