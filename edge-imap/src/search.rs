@@ -14,8 +14,8 @@ use mail::{Instant, Seq, Uid, UidSet};
 use net::Out;
 use proto::imap::Answer;
 use proto::imap::command::{Search, SearchReturn, Tag};
-use proto::imap::response::{Esearch, Response};
-use store::AccountLog;
+use proto::imap::response::{Code, Esearch, Response};
+use store::{AccountLog, LogError};
 
 use crate::announce::Client;
 use crate::fetch::GROUP;
@@ -65,6 +65,10 @@ impl Session {
             selected.saved = saved(&found.uids, search.told.unwrap_or_default());
         }
         let mut bytes = Vec::new();
+        if found.damaged {
+            let text = "some messages are damaged and were not searched";
+            Response::No(Some(Code::Corruption), text.into()).encode(client.style, &mut bytes);
+        }
         tell(tag, search, &found, selected, client, &mut bytes);
         out.write(&bytes).await?;
         Ok(Answer::Ok(None, "SEARCH done".into()))
@@ -120,6 +124,8 @@ struct Found {
     uids: UidSet,
     /// The highest modseq among them.
     modseq: Seq,
+    /// Some could not be looked into and count as not found.
+    damaged: bool,
 }
 
 struct Budget<'a> {
@@ -180,6 +186,11 @@ impl Run<'_> {
                 Ok(true) => self.found.take(listed.uid, listed.modseq),
                 // RFC 2180 §4.3: a message that is gone matches nothing.
                 Ok(false) | Err(Unread::Expunged) => {}
+                // One damaged message does not spoil every search for ever: the client is told.
+                Err(Unread::Failed(error @ LogError::Damaged(_))) => {
+                    tracing::error!(%error, uid = %listed.uid, "a message cannot be searched");
+                    self.found.damaged = true;
+                }
                 Err(Unread::Failed(error)) => {
                     tracing::warn!(%error, uid = %listed.uid, "a message cannot be searched");
                     return Err(Refusal::Unreadable.into());

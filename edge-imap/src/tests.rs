@@ -9,6 +9,7 @@ mod commands;
 mod delivered;
 mod failures;
 mod fetching;
+mod hostile;
 mod limits;
 mod logins;
 mod model;
