@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use engine::{Clock, Tasks};
 use proto::Tls;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tracing::Instrument as _;
 
@@ -16,6 +17,9 @@ use crate::{
     Bound, BoxStream, Drain, DrainSignal, Driver, End, Header, Limits, Listener, Pace, Peer,
     Permit, Protocol, Service, TlsMode, TlsServer, Via, read_proxy_header, serve,
 };
+
+/// After so much silence a peer is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(300);
 
 /// After the system could not accept (no more descriptors), wait this long and try again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -144,8 +148,12 @@ impl Server {
         F: Future<Output = ()> + Send + 'static,
     {
         // Answers are small and waited for.
-        if let Err(why) = socket.set_nodelay(true) {
-            tracing::debug!(%why, "cannot set TCP_NODELAY");
+        let kept = socket.set_nodelay(true);
+        // Peers that vanished without a word are found before an idle client's half hour is over.
+        let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 5);
+        let kept = kept.and(SockRef::from(&socket).set_tcp_keepalive(&probes));
+        if let Err(why) = kept {
+            tracing::debug!(%why, "cannot set options of a socket");
         }
         let conn = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let protocol = listener.protocol;

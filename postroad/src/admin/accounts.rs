@@ -192,7 +192,7 @@ impl Admin {
     }
 
     /// Takes an account out of the directory: no mail for it is accepted any more, nobody logs in
-    /// to it. Its stored mail stays until `maintain` deletes it.
+    /// to it. Its stored mail stays where it is.
     /// # Errors
     /// [`AdminError::NotFound`], or as [`AdminError`] says.
     pub async fn remove_account(&self, name: &str) -> Result<(), AdminError> {
