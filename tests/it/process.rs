@@ -202,3 +202,37 @@ fn a_port_that_is_taken_is_told_before_anything_is_touched() {
     assert!(said.contains("hint: another process has this port"), "{said}");
     assert!(!fresh.join("store").exists());
 }
+
+/// RELIABILITY C1: guessing becomes slow, at every protocol of the process alike, and whom it is
+/// guessed at notices nothing, not even from the same address.
+#[test]
+fn guessing_becomes_slow_and_the_victim_notices_nothing() {
+    let mut office = Office::start();
+    assert!(office.process().terminate());
+    let config = office.data().join("postroad.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("trusted = [\"127.0.0.0/8\", \"::1\"]", "trusted = []");
+    let login = "[login]\nfree = 2\ndelay = \"500ms\"\ndelay_max = \"1500ms\"\n";
+    std::fs::write(&config, format!("{text}\n{login}")).unwrap();
+    office.restart();
+    drop(office.imap("alice"));
+    let mut smtp = Smtp::connect(office.listener("submission")).unwrap();
+    smtp.starttls().unwrap();
+    let mut guess = |user: &str| {
+        let before = wait::now();
+        assert!(smtp.login(user, "guess").is_err());
+        before.elapsed().as_millis()
+    };
+    for _ in 0..3 {
+        guess("bob@example.test");
+    }
+    let (known, unknown) = (guess("bob@example.test"), guess("nobody@example.test"));
+    assert!(known >= 500 && unknown >= 1_000, "{known} ms, {unknown} ms");
+    // The throttle is one for all protocols: a stranger to IMAP waits, too.
+    let before = wait::now();
+    drop(office.imap("bob"));
+    assert!(before.elapsed().as_millis() >= 1_500, "{:?}", before.elapsed());
+    let before = wait::now();
+    drop(office.imap("alice"));
+    assert!(before.elapsed().as_millis() < 1_000, "{:?}", before.elapsed());
+}
