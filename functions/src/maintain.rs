@@ -123,6 +123,7 @@ impl Maintain {
             tracing::info!(deleted = audited.deleted, "ingest segments deleted");
         }
         if compact_old {
+            audit::items(&self.store).await?;
             for account in audited.old {
                 account::keep(&self.store, account, true).await?;
             }

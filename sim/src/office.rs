@@ -91,7 +91,6 @@ fn options(name: &str) -> Options {
             writer_grace: s(2),
             deliver_retry: ms(100),
             reread: s(20),
-            ..Timing::default()
         },
         upkeep: Upkeep {
             checkpoint_entries: 20,

@@ -92,6 +92,30 @@ impl Items {
         self.cx.engines.index.put_if(&rows::due_key(shard, due, key), row, Expect::Any).await
     }
 
+    /// Gives an unfinished item its due row again if that is missing; whether it was. That should
+    /// never be: who finds one counts it as a bug.
+    /// # Errors
+    /// [`WriteError`].
+    pub async fn mend_due(
+        &self,
+        key: &ItemKey,
+        item: &Item,
+        version: Version,
+    ) -> Result<bool, WriteError> {
+        let due = rows::due_key(rows::due_shard(&key.destination), item.due, key);
+        let there = self.cx.engines.index.get(&due, Consistency::Strong).await;
+        if there.map_err(|error| WriteError::Unavailable(Box::new(error)))?.is_some() {
+            return Ok(false);
+        }
+        // One that was changed meanwhile was announced before.
+        let now = self.get(key).await.map_err(|error| WriteError::Unavailable(Box::new(error)))?;
+        if now.is_none_or(|(_, now)| now != version) {
+            return Ok(false);
+        }
+        self.announce(key, item.due, version).await?;
+        Ok(true)
+    }
+
     async fn put(
         &self,
         key: &ItemKey,
@@ -106,13 +130,22 @@ impl Items {
         self.cx.engines.index.put_if(&rows::item_key(key), row, expect).await
     }
 
-    /// What is due now in a shard of destinations, the longest waiting first.
+    /// What is due now in a shard of destinations, the longest waiting first, behind `after`.
     /// # Errors
     /// [`ReadError`].
-    pub async fn due(&self, shard: u16, limit: usize) -> Result<Vec<Announced>, ReadError> {
+    pub async fn due(
+        &self,
+        shard: u16,
+        after: Option<&Announced>,
+        limit: usize,
+    ) -> Result<Vec<Announced>, ReadError> {
+        let behind = |due: &Announced| {
+            let key = rows::due_key(shard, due.at, &due.item);
+            key.sort.iter().copied().chain([0]).collect()
+        };
         let range = Range {
             partition: rows::due_partition(shard).into(),
-            from: None,
+            from: after.map(behind),
             to: Some(rows::due_sort_until(self.cx.engines.index.now())),
             order: Order::Forward,
             limit,

@@ -1,5 +1,7 @@
 //! Successors that are not entries: named in the plan first, then made [O, O′].
 
+use std::time::Duration;
+
 use engine::WriteError;
 use mail::Account;
 use store::place::Slot;
@@ -7,6 +9,9 @@ use store::rows::{Item, ItemKind, ItemRecipient, ItemState, PlanItem, RecipientS
 
 use super::work::Work;
 use super::{Deliver, plan};
+
+/// How long a parked item is not due: until an admin says otherwise.
+const PARKED_FOR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Deliver {
     /// Makes every item of the plan, after naming in it what could not be appended. Harmless when
@@ -71,6 +76,8 @@ impl Deliver {
         let parked = matches!(item.key.kind, ItemKind::Local | ItemKind::Parked);
         let due = match item.key.kind {
             ItemKind::Local => now.after(self.store.options().timing.item_retry),
+            // Only somebody's act makes it due.
+            ItemKind::Parked => now.after(PARKED_FOR),
             _ => now,
         };
         let row = Item {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::Version;
 use mail::{Account, Timestamp, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Claim, ClaimState, ItemKind, WriterRow, WriterState};
+use store::rows::{Claim, ClaimState, ITEM_SHARDS, ItemKind, WriterRow, WriterState};
 use store::{Store, names};
 
 use super::account::items_finished;
@@ -221,5 +221,30 @@ async fn forget_writer(
     }
     store.writers().remove(writer, version).await?;
     tracing::info!(%writer, "nothing is left of a writer that has ended");
+    Ok(())
+}
+
+/// Gives unfinished items their due rows again, should any be missing: an item without one is
+/// looked at by nobody.
+pub(super) async fn items(store: &Store) -> Result<(), Error> {
+    for shard in 0..ITEM_SHARDS {
+        let Ok(shard) = u8::try_from(shard) else { break };
+        let mut after = None;
+        loop {
+            let page = store.items().page(shard, after.as_ref(), PAGE).await?;
+            let Some((last, ..)) = page.last() else { break };
+            after = Some(last.clone());
+            for (key, item, version) in page {
+                // One just being made has its row already [a]; one just changed is read again.
+                if item.state.is_finished() || !store.items().mend_due(&key, &item, version).await?
+                {
+                    continue;
+                }
+                tracing::error!(record = %key.id, destination = %key.destination,
+                    "an item had no due row");
+                metrics::counter!("postroad_items_unannounced_total").increment(1);
+            }
+        }
+    }
     Ok(())
 }

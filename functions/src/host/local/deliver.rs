@@ -23,8 +23,9 @@ const BATCHES_MAX: usize = 4;
 /// A batch that takes longer hangs.
 const HANGS_AFTER: Duration = Duration::from_millis(100);
 
-/// Items looked at in one shard of due rows.
+/// Due rows read at once, and how often in one shard.
 const ITEMS_MAX: usize = 64;
+const PAGES_MAX: usize = 32;
 
 type Batch = (Vec<ObjectKey>, Vec<Outcome>);
 
@@ -160,22 +161,28 @@ fn ended(store: &Store, (keys, outcomes): Batch, waiting: &mut Waiting<ObjectKey
     }
 }
 
-/// Local items that are due: one look at each shard.
+/// Local items that are due. Rows of other kinds lie among them, so each shard is read to its end,
+/// up to a bound; what is behind it comes when those before it are done.
 async fn due_items(store: &Store, handler: &LocalItems) {
     for shard in 0..store::rows::DUE_SHARDS {
-        let due: Vec<Announced> = match store.items().due(shard, ITEMS_MAX).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look at due items");
-                return;
+        let mut after: Option<Announced> = None;
+        for _ in 0..PAGES_MAX {
+            let due = match store.items().due(shard, after.as_ref(), ITEMS_MAX).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look at due items");
+                    return;
+                }
+            };
+            let full = due.len() >= ITEMS_MAX;
+            after = due.last().cloned();
+            for outcome in handler.handle(due).await {
+                if let Outcome::Park { why } = outcome {
+                    tracing::error!(%why, "mail waits for somebody to look at its account");
+                }
             }
-        };
-        if due.is_empty() {
-            continue;
-        }
-        for outcome in handler.handle(due).await {
-            if let Outcome::Park { why } = outcome {
-                tracing::error!(%why, "mail waits for somebody to look at its account");
+            if !full {
+                break;
             }
         }
     }
