@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::packing;
+
 /// Most stored (compressed) bytes of an inline body.
 pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 
@@ -30,7 +32,7 @@ impl Inline {
         if raw.len() > INLINE_RAW_BYTES_MAX {
             return None;
         }
-        let packed = zstd::bulk::compress(raw, 1).ok().filter(|packed| packed.len() < raw.len());
+        let packed = packing::smaller(raw, 1);
         let compressed = packed.is_some();
         let stored = packed.map_or_else(|| Bytes::copy_from_slice(raw), Bytes::from);
         if stored.len() > INLINE_BYTES_MAX {
@@ -59,7 +61,7 @@ impl Inline {
             return Err(InlineDamaged);
         }
         let raw = if self.compressed {
-            Bytes::from(zstd::bulk::decompress(&self.stored, raw_bytes).map_err(|_| InlineDamaged)?)
+            Bytes::from(packing::exactly(&self.stored, raw_bytes).ok_or(InlineDamaged)?)
         } else {
             self.stored.clone()
         };

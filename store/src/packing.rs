@@ -1,10 +1,41 @@
 //! zstd for our formats: used only where it makes things smaller, unpacked only within a bound.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use mail::codec::Malformed;
+use zstd::bulk::{Compressor, Decompressor};
+
+thread_local! {
+    // Making a context costs more than a small message does: each thread keeps its own, one for
+    // each level.
+    static COMPRESSORS: RefCell<BTreeMap<i32, Compressor<'static>>> =
+        const { RefCell::new(BTreeMap::new()) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// The compressed bytes if they are fewer.
 pub(crate) fn smaller(raw: &[u8], level: i32) -> Option<Vec<u8>> {
-    zstd::bulk::compress(raw, level).ok().filter(|packed| packed.len() < raw.len())
+    let packed = COMPRESSORS.with_borrow_mut(|kept| {
+        let compressor = match kept.entry(level) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(Compressor::new(level).ok()?),
+        };
+        compressor.compress(raw).ok()
+    });
+    packed.filter(|packed| packed.len() < raw.len())
+}
+
+/// The content of a frame, if it is exactly `size` bytes.
+pub(crate) fn exactly(packed: &[u8], size: usize) -> Option<Vec<u8>> {
+    let raw = DECOMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = Decompressor::new().ok();
+        }
+        kept.as_mut()?.decompress(packed, size).ok()
+    });
+    raw.filter(|raw| raw.len() == size)
 }
 
 /// Unpacks a frame that says itself how large its content is, at most `most` bytes.
@@ -12,8 +43,7 @@ pub(crate) fn unpack(packed: &[u8], most: usize) -> Result<Vec<u8>, Malformed> {
     let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
     let size = size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= most);
     let size = size.ok_or(Malformed("zstd: size"))?;
-    let raw = zstd::bulk::decompress(packed, size).map_err(|_| Malformed("zstd"))?;
-    if raw.len() == size { Ok(raw) } else { Err(Malformed("zstd: size")) }
+    exactly(packed, size).ok_or(Malformed("zstd"))
 }
 
 /// One byte that says whether zstd follows, then the bytes.

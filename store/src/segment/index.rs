@@ -11,6 +11,7 @@ use super::{
     VERDICTS_BYTES_MAX, VERSION,
 };
 use crate::change::{MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX};
+use crate::packing;
 
 /// Most bytes of an index: 1,000 records of 1,000 recipients would not fit a segment.
 const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -76,7 +77,7 @@ pub struct Frame {
 impl Frame {
     /// Packs raw bytes: zstd level 1 if that is smaller.
     pub(super) fn pack(raw: &[u8]) -> (Self, Bytes) {
-        let packed = zstd::bulk::compress(raw, 1).ok().filter(|packed| packed.len() < raw.len());
+        let packed = packing::smaller(raw, 1);
         let zstd = packed.is_some();
         let stored = packed.map_or_else(|| Bytes::copy_from_slice(raw), Bytes::from);
         let crc = crc32fast::hash(&stored);
@@ -90,7 +91,7 @@ impl Frame {
             return None;
         }
         let raw = if self.zstd {
-            Bytes::from(zstd::bulk::decompress(stored, raw_bytes).ok()?)
+            Bytes::from(packing::exactly(stored, raw_bytes)?)
         } else {
             stored.clone()
         };
