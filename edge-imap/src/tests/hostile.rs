@@ -67,7 +67,7 @@ async fn play(seed: u64) {
     let there = here.another("there");
     here.world.set_faults(Faults { full: 0, ..Faults::hostile() });
     let offices = [&here, &there];
-    let mut clients = vec![enter(&here).await, enter(&there).await];
+    let mut clients = [enter(&here).await, enter(&there).await];
     let mut said: BTreeMap<String, Said> = BTreeMap::new();
     let mut gone = Vec::new();
     for number in 0..80 {
