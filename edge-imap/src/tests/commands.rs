@@ -205,3 +205,60 @@ async fn names_have_one_form_in_utf7_and_utf8() {
         )
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn renaming_inbox_moves_what_is_in_it() {
+    Office::start()
+        .await
+        .transcript(
+            r#"
+        C: a APPEND INBOX {1+}⏎a
+        S: a OK …
+        C: b CREATE INBOX/Kept/
+        S: b OK …
+        C: c SELECT INBOX
+        S: * FLAGS …
+        S: * OK [PERMANENTFLAGS …
+        S: * 1 EXISTS
+        S: * 0 RECENT
+        S: * OK [UIDVALIDITY …
+        S: * OK [UIDNEXT 2] …
+        S: * OK [HIGHESTMODSEQ 1] …
+        S: * OK [UNSEEN 1] …
+        S: c OK …
+        C: d RENAME inbox Old/Mail
+        S: * 1 EXPUNGE
+        S: d OK …
+        C: e LIST "" (INBOX* Old*)
+        S: * LIST (\HasChildren) "/" "INBOX"
+        S: * LIST (\HasNoChildren) "/" "INBOX/Kept"
+        S: * LIST (\HasChildren) "/" "Old"
+        S: * LIST (\HasNoChildren) "/" "Old/Mail"
+        S: e OK …
+        C: f STATUS Old/Mail (MESSAGES UIDNEXT)
+        S: * STATUS "Old/Mail" (MESSAGES 1 UIDNEXT 2)
+        S: f OK …
+        C: g APPEND INBOX {1+}⏎b
+        S: * 1 EXISTS
+        S: g OK [APPENDUID … 2] …
+        C: h RENAME Old Old/Below
+        S: h NO [CANNOT] …
+        C: i RENAME Old/Mail Sent
+        S: i NO [ALREADYEXISTS] …
+        "#,
+        )
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_mailbox_stays_selected() {
+    let office = Office::start().await;
+    let mut client = office.login().await;
+    client.ok("CREATE Work").await;
+    client.append("Work", "a: b\n\nc").await;
+    client.ok("SELECT Work").await;
+    client.ok("RENAME Work Done").await;
+    assert_eq!(client.ok("FETCH 1 (UID)").await[0], "* 1 FETCH (UID 1)");
+    client.ok("STORE 1 +FLAGS.SILENT (\\Seen)").await;
+    assert_eq!(client.ok("STATUS Done (UNSEEN)").await[0], "* STATUS \"Done\" (UNSEEN 0)");
+}
