@@ -7,7 +7,7 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,9 @@ fn listen(text: &str) -> Result<(String, SocketAddr), String> {
     if !LISTENERS.iter().any(|(known, _)| *known == name) {
         return Err(wrong());
     }
-    Ok((name.to_owned(), address.parse().map_err(|_| wrong())?))
+    // A host name is looked up once, here; the first of its addresses is taken.
+    let address = address.to_socket_addrs().ok().and_then(|mut all| all.next());
+    Ok((name.to_owned(), address.ok_or_else(wrong)?))
 }
 
 /// Writes the configuration if there is none yet, and runs it until told to end.
@@ -218,7 +220,9 @@ mod tests {
     fn listeners_are_named_strictly() {
         assert!(listen("smtp=127.0.0.1:25").is_ok());
         assert!(listen("imaps=[::1]:993").is_ok());
-        for wrong in ["smtp", "pop3=127.0.0.1:110", "smtp=localhost:25", "smtp=127.0.0.1"] {
+        let (_, address) = listen("smtp=localhost:2525").unwrap();
+        assert!(address.ip().is_loopback() && address.port() == 2525);
+        for wrong in ["smtp", "pop3=127.0.0.1:110", "smtp=127.0.0.1", "smtp=127.0.0.1:x"] {
             assert!(listen(wrong).is_err(), "{wrong}");
         }
     }
