@@ -1,0 +1,139 @@
+use mail::{Account, AccountId, Address, Domain, Epoch, RecordId, Seq, Timestamp, WriterId};
+
+use super::*;
+use crate::entry::Totals;
+use crate::golden::{Section, check};
+use crate::place::{ObjectNonce, SegmentRef, Slot};
+
+/// A value comes back, and every cut of it is refused.
+pub(crate) fn survives<V: RowValue + PartialEq + std::fmt::Debug>(value: &V) {
+    let bytes = value.encode().unwrap();
+    assert_eq!(V::decode(&bytes).as_ref(), Ok(value));
+    for cut in 0..bytes.len() {
+        assert!(V::decode(&bytes[..cut]).is_err(), "{}: cut at {cut}", V::NAME);
+    }
+    let mut other = bytes.to_vec();
+    other[0] = 99;
+    assert!(V::decode(&other).is_err());
+}
+
+fn section<V: RowValue + std::fmt::Debug>(value: &V) -> Section {
+    Section::new(V::NAME, &value.encode().unwrap(), value)
+}
+
+fn meaning<V: RowValue + std::fmt::Debug>(bytes: &[u8]) -> String {
+    format!("{:?}", V::decode(bytes).unwrap())
+}
+
+const WRITER: WriterId = WriterId([0x11; 16]);
+const ID: RecordId = RecordId { writer: WRITER, counter: 5 };
+const ACCOUNT: Account = Account { id: AccountId([0xac; 16]), epoch: Epoch(1) };
+const LEASE: Lease = Lease { holder: WRITER, until: Timestamp(1_800_000_000_000) };
+
+fn rows_of_logs_and_segments() -> Vec<Section> {
+    let key = ItemKey { id: ID, kind: ItemKind::Remote, destination: "example.org".into(), k: 1 };
+    let plan = Plan {
+        accounts: vec![PlanAccount { account: ACCOUNT, mail: vec![(0, 1), (3, 0)] }],
+        items: vec![PlanItem { key, recipients: vec![2] }],
+    };
+    let pointer = Pointer {
+        checkpoint: Some(CheckpointRef { seq: Seq(64), nonce: ObjectNonce([7; 8]) }),
+        first: Seq(1),
+        totals: Totals { messages: 3, bytes: 4096 },
+        phase: Phase::Open,
+    };
+    let writer = WriterRow {
+        edge: "riga-1".into(),
+        started: Timestamp(5),
+        watermark: 300,
+        state: WriterState::Ended { at: Timestamp(9) },
+        last: 301,
+    };
+    let claim = Claim { state: ClaimState::Done, plan, lease: LEASE, tries: 1 };
+    vec![section(&pointer), section(&writer), section(&claim)]
+}
+
+fn rows_of_work() -> Vec<Section> {
+    let item = Item {
+        state: ItemState::Waiting,
+        due: Timestamp(77),
+        created: Timestamp(70),
+        lease: Some(LEASE),
+        fence: 4,
+        tries: 2,
+        place: Slot { segment: SegmentRef::Ingest { writer: WRITER, number: 9 }, index: 3 },
+        recipients: vec![ItemRecipient {
+            envelope: 2,
+            path: "bob@example.org".into(),
+            state: RecipientState::Open,
+        }],
+        history: vec![Attempt { at: Timestamp(71), via: "e1".into(), words: "451 later".into() }],
+    };
+    vec![
+        section(&item),
+        section(&Due { version: 300 }),
+        section(&Maintenance { why: MaintenanceWhy::Compact }),
+        section(&Parked { why: "poison".into() }),
+        section(&Budget::Daily { day: 20_000, count: 17 }),
+        section(&Hint { accounts: vec![1, 0xffff_ffff] }),
+    ]
+}
+
+fn rows_of_the_directory() -> Vec<Section> {
+    let address = Address::parse("ana@example.org").unwrap();
+    let number = DirectoryNumber { epoch: 1, n: 300 };
+    let verifier = Verifier {
+        label: "password".into(),
+        set: Timestamp(9),
+        stored_key: [1; 32],
+        server_key: [2; 32],
+    };
+    let credentials = Credentials {
+        salt: vec![3; 16],
+        iterations: 4096,
+        verifiers: vec![verifier],
+        imported: vec!["{SSHA}x".into()],
+    };
+    let domain = DomainRow {
+        egress_pools: vec!["west".into()],
+        policies: vec![("mta-sts".into(), "enforce".into())],
+        ..DomainRow::new()
+    };
+    let changes = vec![
+        DirectoryChange::Domain(Domain::parse("b.test").unwrap(), DomainRow::new()),
+        DirectoryChange::Address(address.clone(), AddressRow::Account(ACCOUNT.id)),
+    ];
+    vec![
+        section(&AddressRow::Alias(vec![address.clone()])),
+        section(&MemberRow::Present(Some(ACCOUNT.id))),
+        section(&domain),
+        section(&AccountRow { credentials, ..AccountRow::new("riga", 1, address) }),
+        section(&ChangeRow { changes }),
+        section(&Applied { number, snapshot: Some(number), set_aside: vec![number] }),
+    ]
+}
+
+#[test]
+fn stored_rows_are_read_for_ever() {
+    let mut sections = rows_of_logs_and_segments();
+    sections.extend(rows_of_work());
+    sections.extend(rows_of_the_directory());
+    check("rows.txt", &sections, |title, bytes| match title {
+        Pointer::NAME => meaning::<Pointer>(bytes),
+        WriterRow::NAME => meaning::<WriterRow>(bytes),
+        Claim::NAME => meaning::<Claim>(bytes),
+        Item::NAME => meaning::<Item>(bytes),
+        Due::NAME => meaning::<Due>(bytes),
+        Maintenance::NAME => meaning::<Maintenance>(bytes),
+        Parked::NAME => meaning::<Parked>(bytes),
+        Budget::NAME => meaning::<Budget>(bytes),
+        Hint::NAME => meaning::<Hint>(bytes),
+        AddressRow::NAME => meaning::<AddressRow>(bytes),
+        MemberRow::NAME => meaning::<MemberRow>(bytes),
+        DomainRow::NAME => meaning::<DomainRow>(bytes),
+        AccountRow::NAME => meaning::<AccountRow>(bytes),
+        ChangeRow::NAME => meaning::<ChangeRow>(bytes),
+        Applied::NAME => meaning::<Applied>(bytes),
+        other => panic!("no row is called {other}"),
+    });
+}
