@@ -74,6 +74,12 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Segments that could not be delivered and need a person: alarm on any.",
     ),
     (
+        "postroad_items_unannounced_total",
+        Kind::Counter,
+        "",
+        "Unfinished items found without a due row and announced again: each is a bug.",
+    ),
+    (
         "postroad_engine_calls_total",
         Kind::Counter,
         "seam: objects, index, events; call: put, get, list, delete, read, write, publish",
