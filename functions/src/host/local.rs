@@ -50,8 +50,10 @@ impl Local {
             running.push(tasks.spawn("deliver", deliver.run()));
         }
         if functions.maintain {
-            let maintain = maintain::Loop::new(store.clone(), stopping.clone());
-            running.push(tasks.spawn("maintain", maintain.run()));
+            let sweeps = maintain::Sweeps::new(store.clone(), stopping.clone());
+            running.push(tasks.spawn("sweeps", sweeps.run()));
+            let upkeep = maintain::Upkeep::new(store.clone(), stopping.clone());
+            running.push(tasks.spawn("upkeep", upkeep.run()));
         }
         if functions.replicate {
             let replicate = replicate::Loop::new(store.clone(), stopping);

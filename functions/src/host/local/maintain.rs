@@ -1,5 +1,6 @@
-//! Runs `maintain`: everything at start; then sweeps, accounts that ask, and audits, each in its own
-//! time; a sweep at once when events were lost.
+//! Runs `maintain`, in two loops, so that no long work holds up the sweep that mail may wait for:
+//! sweeps at start, now and then, and at once when events were lost; and the upkeep of accounts that
+//! ask, and audits.
 
 use engine::Subscription;
 use mail::Instant;
@@ -10,36 +11,25 @@ use super::stopped;
 use crate::handler::{Handler, Outcome};
 use crate::maintain::{Maintain, Task};
 
-pub(super) struct Loop {
+/// Looks at every writer.
+pub(super) struct Sweeps {
     store: Store,
     stopping: watch::Receiver<bool>,
     events: Box<dyn Subscription>,
-    sweep: Instant,
-    asked: Instant,
-    audit: Instant,
 }
 
-impl Loop {
+impl Sweeps {
     pub(super) fn new(store: Store, stopping: watch::Receiver<bool>) -> Self {
         let events = store.engines().events.subscribe();
-        let now = store.engines().clock.instant();
-        Self { store, stopping, events, sweep: now, asked: now, audit: now }
+        Self { store, stopping, events }
     }
 
     pub(super) async fn run(mut self) {
         let clock = self.store.engines().clock.clone();
         let handler = Maintain::new(self.store.clone());
         loop {
-            let tasks = self.due();
-            for (task, outcome) in tasks.iter().zip(handler.handle(tasks.clone()).await) {
-                if let Outcome::Later { why, .. } | Outcome::Park { why } = outcome {
-                    tracing::warn!(?task, %why, "upkeep did not see everything");
-                }
-                if *self.stopping.borrow() {
-                    return;
-                }
-            }
-            let wake = clock.sleep_until(self.sweep.min(self.asked).min(self.audit));
+            carry_out(&handler, Task::Sweep).await;
+            let wake = clock.sleep_until(clock.instant().after(self.store.options().timing.sweep));
             tokio::pin!(wake);
             loop {
                 tokio::select! {
@@ -48,12 +38,46 @@ impl Loop {
                     event = self.events.next() => {
                         // Some were lost: what they named may wait for nobody else.
                         if event.is_none() {
-                            self.sweep = clock.instant();
                             break;
                         }
                     }
                     () = &mut wake => break,
                 }
+            }
+        }
+    }
+}
+
+/// Looks at accounts and claims.
+pub(super) struct Upkeep {
+    store: Store,
+    stopping: watch::Receiver<bool>,
+    asked: Instant,
+    audit: Instant,
+}
+
+impl Upkeep {
+    pub(super) fn new(store: Store, stopping: watch::Receiver<bool>) -> Self {
+        let now = store.engines().clock.instant();
+        // A start has other things to do first.
+        let audit = now.after(store.options().timing.sweep);
+        Self { store, stopping, asked: now, audit }
+    }
+
+    pub(super) async fn run(mut self) {
+        let clock = self.store.engines().clock.clone();
+        let handler = Maintain::new(self.store.clone());
+        loop {
+            for task in self.due() {
+                carry_out(&handler, task).await;
+                if *self.stopping.borrow() {
+                    return;
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stopping) => return,
+                () = clock.sleep_until(self.asked.min(self.audit)) => {}
             }
         }
     }
@@ -64,7 +88,6 @@ impl Loop {
         let now = self.store.engines().clock.instant();
         let mut tasks = Vec::new();
         let all = [
-            (&mut self.sweep, timing.sweep, Task::Sweep),
             (&mut self.asked, timing.maintain_poll, Task::Asked),
             (&mut self.audit, timing.audit, Task::Audit),
         ];
@@ -75,5 +98,13 @@ impl Loop {
             }
         }
         tasks
+    }
+}
+
+async fn carry_out(handler: &Maintain, task: Task) {
+    for outcome in handler.handle(vec![task]).await {
+        if let Outcome::Later { why, .. } | Outcome::Park { why } = outcome {
+            tracing::warn!(?task, %why, "upkeep did not see everything");
+        }
     }
 }
