@@ -63,7 +63,7 @@ impl Session {
         }
         let show = (!store.silent).then_some(&outcome.passed);
         let silent = if store.silent { &*entries } else { &[] };
-        let own = Own { show, silent, told: None };
+        let own = Own { show, silent, told: &[] };
         // RFC 9051 §7.5.1: expunges wait if messages were counted by number.
         self.announce(store.uid, own, client, out).await?;
         let Outcome { modified, missing, .. } = outcome;

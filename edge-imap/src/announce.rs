@@ -28,8 +28,8 @@ pub(crate) struct Own<'a> {
     pub(crate) show: Option<&'a UidSet>,
     /// The entries whose changes of flags the client does not want to hear of (`.SILENT`).
     pub(crate) silent: &'a [Seq],
-    /// The entry whose changes of flags the client has been told already.
-    pub(crate) told: Option<Seq>,
+    /// The entries whose changes of flags the client has been told already.
+    pub(crate) told: &'a [Seq],
 }
 
 impl Session {
@@ -117,7 +117,7 @@ async fn tell_gone(
 /// want it (RFC 7162 §3.2.4, RFC 9051 §7.5.2), and all clients take it.
 fn tell_changed(listed: &Listed, own: Own<'_>, client: Client, bytes: &mut Vec<u8>) {
     let silent = own.silent.contains(&listed.modseq);
-    if silent && !client.condstore || own.told == Some(listed.modseq) {
+    if silent && !client.condstore || own.told.contains(&listed.modseq) {
         return;
     }
     let mut line = FetchLine::begin(listed.msn, client.style, bytes);

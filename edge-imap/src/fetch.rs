@@ -21,14 +21,15 @@ use proto::imap::Answer;
 use proto::imap::command::{Fetch, FetchItem, Set};
 use proto::imap::response::Response;
 use store::change::{Change, FlagOp};
+use store::state::{Mailbox, Message, State};
 use store::{AccountLog, ChangeError, LogError};
 
 use crate::announce::{Client, Own};
-use crate::fetch::line::{Message, Unwritten, Writer};
+use crate::fetch::line::{Unwritten, Writer};
 use crate::fetch::plan::Plan;
 use crate::fetch::reading::Reading;
 use crate::replies::{Refusal, Stop};
-use crate::selection::{self, Listed, Selected, groups};
+use crate::selection::{self, ENTRY_RANGES, Listed, Selected, above, first_ranges, groups};
 use crate::session::Session;
 
 /// Messages looked at at once.
@@ -63,7 +64,7 @@ impl Session {
         if let Some(since) = fetch.changed_since {
             uids = changed_since(&log, selected, &uids, Seq(since));
         }
-        let (seq, made_seen) = self.make_seen(&log, &plan, &uids).await?;
+        let (entries, made_seen) = self.make_seen(&log, &plan, &uids).await?;
         let selected = self.selected()?;
         let mut missed = Missed::default();
         let mut writer = Writer::new(out, client.style);
@@ -76,51 +77,55 @@ impl Session {
             }
         }
         writer.flush().await?;
-        let own = Own { told: seq, ..Own::default() };
+        let own = Own { told: &entries, ..Own::default() };
         self.announce(fetch.uid, own, client, out).await?;
         missed.answer(fetch.uid)
     }
 
-    /// Sets \Seen on the messages that are about to be read (RFC 9051 §6.4.5), in one entry;
-    /// returns the entry and which got it. Reading goes on where that cannot be done now.
+    /// Sets \Seen on the messages that are about to be read (RFC 9051 §6.4.5), in as few entries as
+    /// hold them; returns those and which got it. Reading goes on where that cannot be done now.
     async fn make_seen(
         &mut self,
         log: &AccountLog,
         plan: &Plan,
         uids: &UidSet,
-    ) -> Result<(Option<Seq>, UidSet), Stop> {
+    ) -> Result<(Vec<Seq>, UidSet), Stop> {
         let selected = self.selected()?;
+        let (mut entries, mut made_seen, mut after) = (Vec::new(), UidSet::new(), 0);
         if !plan.sets_seen || selected.read_only {
-            return Ok((None, UidSet::default()));
+            return Ok((entries, made_seen));
         }
         let mailbox = selected.id;
-        let flags = FlagSet::system(SystemFlags::SEEN);
-        let changed = log.change(|state| {
-            let unseen: UidSet = selected
-                .view
-                .listed(state, mailbox, uids)
-                .iter()
-                .filter(|listed| !listed.flags.contains(&flags))
-                .map(|listed| listed.uid.get())
-                .collect();
-            if unseen.is_empty() {
-                return Err(Nothing);
-            }
-            let flags = flags.clone();
-            Ok(Change::Flags { mailbox, uids: unseen, op: FlagOp::Add, flags })
-        });
-        match changed.await {
-            Ok(changed) => {
-                let flagged = changed.effects.flagged.map(|(_, uids)| uids);
-                Ok((Some(changed.seq), flagged.unwrap_or_default()))
-            }
-            Err(ChangeError::Refused(Nothing)) => Ok((None, UidSet::default())),
-            Err(ChangeError::Log(error)) => {
-                tracing::warn!(%error, "messages are read without being marked so");
-                Ok((None, UidSet::default()))
+        loop {
+            let decide = |state: &State| {
+                let unseen = state.mailbox(mailbox).map(|mailbox| unseen(mailbox, uids));
+                let unseen = above(&unseen.unwrap_or_default(), after);
+                let uids = first_ranges(&unseen, ENTRY_RANGES);
+                after = uids.last().ok_or(Nothing)?;
+                let flags = FlagSet::system(SystemFlags::SEEN);
+                Ok(Change::Flags { mailbox, uids, op: FlagOp::Add, flags })
+            };
+            match log.change(decide).await {
+                Ok(changed) => {
+                    entries.push(changed.seq);
+                    let flagged = changed.effects.flagged.map(|(_, uids)| uids);
+                    made_seen = made_seen.union(&flagged.unwrap_or_default());
+                }
+                Err(ChangeError::Refused(Nothing)) => return Ok((entries, made_seen)),
+                Err(ChangeError::Log(error)) => {
+                    tracing::warn!(%error, "messages are read without being marked so");
+                    return Ok((entries, made_seen));
+                }
             }
         }
     }
+}
+
+/// Those of `uids` that are not \Seen.
+fn unseen(mailbox: Mailbox<'_>, uids: &UidSet) -> UidSet {
+    let seen = |message: &Message<'_>| message.flags.system.contains(SystemFlags::SEEN);
+    let unseen = mailbox.in_set(uids).filter(|message| !seen(message));
+    unseen.map(|message| message.uid.get()).collect()
 }
 
 /// There is nothing to change.
@@ -156,7 +161,8 @@ impl Group<'_> {
                 Reading { log: self.log, mailbox: id, uid: listed.uid, size: listed.size };
             let written = match self.complete(&reading, &mut summary).await {
                 Ok(()) => {
-                    let message = Message { listed, reading, summary: summary.as_ref() };
+                    let summary = summary.as_ref();
+                    let message = line::Message { listed, reading, summary };
                     writer.message(&self.items(listed), message).await
                 }
                 Err(why) => Err(why),

@@ -1,5 +1,7 @@
 //! Who gets in, and that all who do not look alike (C1).
 
+use store::rows::{AccountRow, DirectoryChange};
+
 use super::{Office, PASSWORD, credentials};
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +64,7 @@ async fn guessing_becomes_slow_and_is_cut_off() {
 #[tokio::test]
 async fn a_wrong_password_takes_as_long_whoever_it_is_for() {
     let iterations = 20_000;
-    let costly = |row: &mut store::rows::AccountRow| row.credentials = credentials(iterations);
+    let costly = |row: &mut AccountRow| row.credentials = credentials(iterations);
     let office = Office::with(|options| options.iterations = iterations, costly).await;
     let office = office.unthrottled();
     let users = ["ana@example.test", "nobody@example.test"];
@@ -82,4 +84,25 @@ async fn a_wrong_password_takes_as_long_whoever_it_is_for() {
     });
     let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
     assert!(*most < *least * 3, "{users:?} take {medians:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_closed_ends_its_sessions() {
+    let office = Office::start().await;
+    let (mut busy, mut idle) = (office.login().await, office.login().await);
+    busy.ok("SELECT INBOX").await;
+    idle.ok("SELECT INBOX").await;
+    idle.send("i IDLE").await;
+    assert_eq!(idle.response().await.unwrap(), "+ idling");
+    let directory = office.store.directory();
+    let address = mail::Address::parse("ana@example.test").unwrap();
+    let entry = directory.login(&address).await.unwrap().unwrap();
+    let row = AccountRow { disabled: true, ..(*entry.row).clone() };
+    directory.change(vec![DirectoryChange::Account(entry.id, Box::new(row))]).await.unwrap();
+    busy.send("n NOOP").await;
+    assert!(busy.response().await.unwrap().starts_with("* BYE [UNAVAILABLE]"));
+    assert_eq!(busy.response().await, None);
+    // Within the time after which an idle account is looked at anyhow.
+    assert!(idle.response().await.unwrap().starts_with("* BYE [UNAVAILABLE]"));
+    assert_eq!(idle.response().await, None);
 }
