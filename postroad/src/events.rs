@@ -44,5 +44,20 @@ pub fn start(log: &LogSection) -> Result<(), FilterSyntax> {
     } else {
         events.json().flatten_event(true).with_current_span(false).try_init()
     };
-    started.map_err(|why| wrong(&why))
+    started.map_err(|why| wrong(&why))?;
+    report_panics();
+    Ok(())
+}
+
+/// A panic is an event like others, and counted wherever it happens. It ends what it happened in,
+/// never the process.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        metrics::counter!("postroad_panics_total", "at" => "anywhere").increment(1);
+        let why = panic.payload_as_str().unwrap_or("no message");
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        // Empty unless RUST_BACKTRACE asks for it.
+        let trace = std::backtrace::Backtrace::capture();
+        tracing::error!(at, why, %trace, "panicked");
+    }));
 }

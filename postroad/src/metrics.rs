@@ -34,8 +34,8 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
     (
         "postroad_panics_total",
         Kind::Counter,
-        "at: connection",
-        "Panics: each is a bug, and ended one connection only.",
+        "at: anywhere (all of them), connection",
+        "Panics: each is a bug, and ended only what it happened in.",
     ),
     (
         "postroad_login_failures_total",
