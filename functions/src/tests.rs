@@ -69,3 +69,29 @@ async fn mail_that_no_event_told_of_is_found_by_the_sweep() {
     let writers = worker.writers().page(None).await.unwrap();
     assert!(writers.iter().any(|(_, row, _)| row.watermark > 0 && row.watermark == row.last));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_busy_account_leaves_behind_is_compacted_without_being_told() {
+    let world = World::default();
+    let options = store::Options {
+        timing: store::Timing {
+            backup_interval: Duration::ZERO,
+            maintain_poll: Duration::from_secs(1),
+            ..crate::testing::options().timing
+        },
+        ..crate::testing::options()
+    };
+    let store = store::Store::new(world.process("one"), options);
+    let ids = accounts(&store, &["ana"]).await;
+    let local = Local::start(&store, Functions::ALL);
+    for i in 0..200 {
+        accept(&store, &["ana"], &message(&i.to_string())).await.unwrap();
+    }
+    let log = store.account(ids[0]).await.unwrap();
+    log.watch().wait_for(|_| log.view(|s| s.totals().messages == 200)).await.unwrap();
+    store.engines().clock.sleep(Duration::from_secs(20)).await;
+    local.drain().await;
+    let left = world.object_keys().iter().filter(|k| k.as_str().starts_with("ingest/")).count();
+    assert!(left < 70, "{left} segments left");
+    assert_eq!(inbox(&*fresh_log(&world, ids[0]).await).await.len(), 200);
+}

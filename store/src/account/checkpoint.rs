@@ -209,9 +209,16 @@ impl AccountLog {
         Err(LogError::Behind)
     }
 
-    /// Asks `maintain` for a checkpoint, once, when one is due. A hint: a full ring makes one too.
+    /// Asks `maintain` for a checkpoint or for compaction, once until the next checkpoint, when one
+    /// is due. A hint: a full ring makes a checkpoint too, and the audit finds what is old.
     pub(super) async fn ask_if_due(&self) {
-        if !self.is_checkpoint_due() || std::mem::replace(&mut self.write_state().asked, true) {
+        let records = self.cx.options.upkeep.compact_records;
+        // What is in the window lies in ingest segments: the cheap part of the question.
+        let many = self.view(State::window_len);
+        let many = u64::try_from(many).unwrap_or(u64::MAX) >= records;
+        if !(many || self.is_checkpoint_due())
+            || std::mem::replace(&mut self.write_state().asked, true)
+        {
             return;
         }
         let now = self.cx.engines.index.now();
