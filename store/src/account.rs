@@ -31,6 +31,7 @@ use crate::change::{Change, Effects};
 use crate::context::Context;
 use crate::hints::Hints;
 use crate::ingest::Spools;
+use crate::rows::RING;
 use crate::state::State;
 
 pub use body::{AppendBody, Appended};
@@ -42,6 +43,9 @@ use open::Loaded;
 pub(crate) use repair::repair;
 use ring::{Ring, Slot};
 use sights::Sights;
+
+/// Bytes of rows after the checkpoint from which a newer checkpoint is read, once there is one.
+const TAIL_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How often a change is decided again after others came first, before the caller is told.
 const CONFLICTS_MAX: u32 = 64;
@@ -239,6 +243,15 @@ impl AccountLog {
                 }
                 Slot::Lapped => self.reopen(turn).await?,
             }
+        }
+        // I8: who only reads keeps summaries and small bodies of the tail too. More than a ring of
+        // entries means that somebody has made a newer checkpoint [A].
+        let much = {
+            let loaded = self.read_state();
+            loaded.tail_entries() > RING && loaded.tail_bytes > TAIL_BYTES_MAX
+        };
+        if much {
+            self.reopen(turn).await?;
         }
         self.ended.store(this, Ordering::SeqCst);
         Ok(())

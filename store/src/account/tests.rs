@@ -318,3 +318,26 @@ async fn hint_rows_reach_whom_no_wake_up_reaches() {
     watch.wait_for(|seq| *seq == Seq(1)).await.unwrap();
     assert!(b.engines().clock.instant().since(began) <= second * 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_only_reads_keeps_no_more_of_the_tail_than_a_checkpoint_leaves() {
+    let world = World::default();
+    let (a, b) = (store(&world, "a"), store(&world, "b"));
+    let (one, two) = (a.account(ACCOUNT).await.unwrap(), b.account(ACCOUNT).await.unwrap());
+    // 8 KiB a body that does not shrink: a ring of them is over the bound.
+    let body = crate::testing::noise(3, 8 * 1024);
+    for n in 0..300 {
+        let place = ArrivalPlace::Inline(Inline::pack(&body).unwrap());
+        let record = a.fresh_record();
+        let arrival = Arrival { record, ..arrival(0, place) };
+        one.change(|_| Ok::<_, Infallible>(Change::Append(vec![arrival.clone()]))).await.unwrap();
+        if n % 50 == 0 {
+            two.fresh().await.unwrap();
+        }
+    }
+    two.fresh().await.unwrap();
+    assert_eq!(two.seq(), Seq(300));
+    // I8: 300 bodies of 8 KiB went by.
+    assert!(two.view(State::tail_bytes) < 2 * 1024 * 1024);
+    assert_eq!(exists(&two), 300);
+}
