@@ -50,6 +50,9 @@ const TAIL_BYTES_MAX: u64 = 1024 * 1024;
 /// How often a change is decided again after others came first, before the caller is told.
 const CONFLICTS_MAX: u32 = 64;
 
+/// Conflicts after which a change waits a little, at random, before it is tried again.
+const CONFLICTS_AT_ONCE: u32 = 3;
+
 /// What a change did.
 #[derive(Clone, Debug)]
 pub struct Changed {
@@ -211,7 +214,12 @@ impl AccountLog {
         mut decide: impl FnMut(&State) -> Result<Change, E>,
     ) -> Result<Changed, ChangeError<E>> {
         let turn = self.lane.lock().await;
-        for _ in 0..CONFLICTS_MAX {
+        let mut backoff = self.cx.backoff();
+        for tried in 0..CONFLICTS_MAX {
+            // [T]: within this process the lane is enough; other processes are let go first.
+            if tried >= CONFLICTS_AT_ONCE {
+                backoff.pause().await;
+            }
             let change = decide(&self.read_state().state).map_err(ChangeError::Refused)?;
             match self.append(&turn, change).await {
                 Ok(Some(changed)) => return Ok(changed),
