@@ -8,6 +8,7 @@
 //! Copies of a state are cheap: they share the chunks of messages that neither changes.
 
 mod check;
+pub(crate) mod fences;
 pub(crate) mod mailbox;
 pub(crate) mod messages;
 mod perform;
@@ -38,15 +39,13 @@ pub use tables::SegmentUse;
 pub use tree::{KEYWORDS_MAX, MAILBOXES_MAX, NAME_BYTES_MAX, NAME_LEVEL_BYTES_MAX};
 pub use vanished::{TooOld, VANISHED_RANGES_MAX};
 
+use fences::Fences;
 use mailbox::MailboxData;
 use tables::Tables;
 use vanished::Vanished;
 
 /// Most effects of rules that are kept; the oldest go.
 const EFFECTS_MAX: usize = 1_000;
-
-/// How long *release* and *drop* are remembered, in entries: as long as an append can be late [A].
-const FENCES_KEPT: u64 = crate::rows::RING;
 
 /// A record id in the window [J].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +78,8 @@ pub struct State {
     pub(crate) tables: Tables,
     pub(crate) window: BTreeMap<RecordId, Windowed>,
     pub(crate) vanished: Vanished,
-    /// What was let go lately, oldest first.
-    pub(crate) fences: VecDeque<(Seq, LetGo)>,
+    /// What was let go lately.
+    pub(crate) fences: Fences,
     pub(crate) effects: VecDeque<Effect>,
     /// Entries passed over because they are voided.
     pub(crate) voided: BTreeSet<Seq>,
@@ -132,7 +131,7 @@ impl State {
             tables: Tables::default(),
             window: BTreeMap::new(),
             vanished: Vanished::default(),
-            fences: VecDeque::new(),
+            fences: Fences::default(),
             effects: VecDeque::new(),
             voided: BTreeSet::new(),
             inline: BTreeMap::new(),
@@ -236,6 +235,7 @@ impl State {
             + self.tables.memory_bytes()
             + self.window.len() * 128
             + self.vanished.memory_bytes()
+            + self.fences.memory_bytes()
             + self.tail_bytes()
             + self.summary_chunks.len() * size_of::<SummaryChunk>()
             + self.names.len() * 128
@@ -314,10 +314,8 @@ impl State {
     }
 
     fn forget_old_fences(&mut self) {
-        let oldest = self.seq.0.saturating_sub(FENCES_KEPT);
-        while self.fences.front().is_some_and(|(seq, _)| seq.0 <= oldest) {
-            self.fences.pop_front();
-        }
+        self.fences.forget(self.seq);
+        let oldest = self.seq.0.saturating_sub(crate::rows::RING);
         self.voided = self.voided.split_off(&Seq(oldest + 1));
     }
 

@@ -16,6 +16,7 @@ use crate::entry::Totals;
 use crate::packing;
 use crate::place::{ObjectNonce, Slot};
 use crate::rows::{CheckpointRef, Phase};
+use crate::state::fences::Fences;
 use crate::state::mailbox::MailboxData;
 use crate::state::messages::{Chunk, Packed};
 use crate::state::tables::SegmentUse;
@@ -281,8 +282,8 @@ fn put_state(out: &mut Vec<u8>, state: &State) {
         put_varint(out, u64::from(mailbox.0));
         uids.encode(out);
     }
-    put_varint(out, state.fences.len() as u64);
-    for (seq, gone) in &state.fences {
+    put_varint(out, state.fences.iter().len() as u64);
+    for (seq, gone) in state.fences.iter() {
         put_varint(out, seq.0);
         match gone {
             LetGo::Segment(segment) => put_segment(out, *segment),
@@ -373,9 +374,9 @@ fn take_vanished(r: &mut Reader<'_>) -> Result<Vanished, Malformed> {
     Ok(Vanished::restore(gone, known_after))
 }
 
-fn take_fences(r: &mut Reader<'_>) -> Result<VecDeque<(Seq, LetGo)>, Malformed> {
+fn take_fences(r: &mut Reader<'_>) -> Result<Fences, Malformed> {
     let count = r.count(LIST_MAX)?;
-    let mut fences = VecDeque::with_capacity(count.min(1024));
+    let mut fences = Fences::default();
     for _ in 0..count {
         let seq = Seq(r.varint()?);
         let gone = if r.rest().first() == Some(&3) {
@@ -384,7 +385,7 @@ fn take_fences(r: &mut Reader<'_>) -> Result<VecDeque<(Seq, LetGo)>, Malformed> 
         } else {
             LetGo::Segment(take_segment(r)?)
         };
-        fences.push_back((seq, gone));
+        fences.push(seq, gone);
     }
     Ok(fences)
 }

@@ -18,7 +18,7 @@ use crate::place::{ObjectNonce, SegmentRef, Slot};
 /// Most new places in one entry, and most writers that a body names.
 const MOVES_MAX: usize = 65_536;
 /// Most segments or objects let go in one entry: the state remembers those of 128 entries [F, G].
-const LET_GO_MAX: usize = 1_024;
+const LET_GO_MAX: usize = 8_192;
 /// Longest mailbox name in all (LAYOUTS.md).
 const NAME_BYTES_MAX: usize = 1_000;
 /// Longest key of an effect, and reason of a void.

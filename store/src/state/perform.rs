@@ -309,7 +309,7 @@ impl State {
         self.window.retain(|_, windowed| !segments.contains(&windowed.slot.segment));
         for segment in segments {
             self.tables.forget_segment(*segment);
-            self.fences.push_back((self.seq, LetGo::Segment(*segment)));
+            self.fences.push(self.seq, LetGo::Segment(*segment));
         }
     }
 
@@ -318,7 +318,7 @@ impl State {
             if let AccountObject::Segment(nonce) = object {
                 self.tables.forget_segment(SegmentRef::Account { nonce: *nonce });
             }
-            self.fences.push_back((self.seq, Self::let_go(*object)));
+            self.fences.push(self.seq, Self::let_go(*object));
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mail::{RecordId, Seq, Timestamp};
 
 use super::tables::SegmentUse;
-use super::{State, Windowed};
+use super::{Fences, State, Windowed};
 use crate::place::{ObjectNonce, SegmentRef, Slot};
 
 /// Something that *release* or *drop* let go.
@@ -142,14 +142,14 @@ impl State {
     /// at `since` and wants to name it.
     #[must_use]
     pub fn met(&self, since: Seq, what: LetGo) -> Met {
-        if self.fences.iter().any(|(seq, gone)| *seq > since && *gone == what) {
+        if self.fences.has_since(since, what) {
             return Met::LetGo;
         }
-        if self.seq.0.saturating_sub(since.0) >= super::FENCES_KEPT { Met::Lapped } else { Met::No }
+        if Fences::is_lapped(since, self.seq) { Met::Lapped } else { Met::No }
     }
 
     /// Whether a segment was let go by one of the last 128 entries.
     pub(crate) fn was_let_go(&self, segment: SegmentRef) -> bool {
-        self.fences.iter().any(|(_, gone)| *gone == LetGo::Segment(segment))
+        self.fences.has_since(Seq(0), LetGo::Segment(segment))
     }
 }

@@ -41,7 +41,8 @@ pub(crate) fn shown(state: &State) -> String {
     writeln!(text, "{:?} {:?}", state.names, state.subscriptions).unwrap();
     state.segments().for_each(|known| writeln!(text, "{known:?}").unwrap());
     writeln!(text, "{:?}", state.window).unwrap();
-    writeln!(text, "{:?} {:?} {:?}", state.fences, state.effects, state.voided).unwrap();
+    let fences: Vec<_> = state.fences.iter().collect();
+    writeln!(text, "{fences:?} {:?} {:?}", state.effects, state.voided).unwrap();
     text
 }
 
