@@ -96,8 +96,7 @@ async fn tell_gone(
     out: &mut Out<'_>,
 ) -> Result<(), Stop> {
     if client.qresync {
-        let uids: Vec<_> = gone.ranges().collect();
-        Response::Vanished { earlier: false, uids: &uids }.encode(client.style, bytes);
+        tell_vanished(gone, false, client, bytes);
     } else {
         // From the last to the first: none of these changes the numbers of the others.
         for uid in gone.iter().rev().filter_map(Uid::new) {
@@ -111,6 +110,15 @@ async fn tell_gone(
     }
     selected.view.remove(gone);
     Ok(())
+}
+
+/// VANISHED, in lines of at most 8,192 octets, which all clients read (RFC 7162 §4).
+pub(crate) fn tell_vanished(gone: &UidSet, earlier: bool, client: Client, bytes: &mut Vec<u8>) {
+    const RANGES_MAX: usize = 350;
+    let ranges: Vec<_> = gone.ranges().collect();
+    for uids in ranges.chunks(RANGES_MAX) {
+        Response::Vanished { earlier, uids }.encode(client.style, bytes);
+    }
 }
 
 /// FETCH with the flags of a message that changed. The UID is always told: QRESYNC and IMAP4rev2

@@ -19,12 +19,11 @@ use mail::{Seq, Uid, UidSet};
 use net::Out;
 use proto::imap::Answer;
 use proto::imap::command::{Fetch, FetchItem, Set};
-use proto::imap::response::Response;
 use store::change::{Change, FlagOp};
 use store::state::{Mailbox, Message, State};
 use store::{AccountLog, ChangeError, LogError};
 
-use crate::announce::{Client, Own};
+use crate::announce::{Client, Own, tell_vanished};
 use crate::fetch::line::{Unwritten, Writer};
 use crate::fetch::plan::Plan;
 use crate::fetch::reading::Reading;
@@ -235,9 +234,9 @@ async fn vanished(
         mailbox.map(|mailbox| selection::vanished(mailbox, Seq(since), &asked)).unwrap_or_default()
     });
     // What the client still believes to be there is told as gone now, not here.
-    let gone: Vec<_> = gone.difference(&selected.view.all()).ranges().collect();
+    let gone = gone.difference(&selected.view.all());
     let mut bytes = Vec::new();
-    Response::Vanished { earlier: true, uids: &gone }.encode(client.style, &mut bytes);
+    tell_vanished(&gone, true, client, &mut bytes);
     out.write(&bytes).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use proto::imap::response::{Code, FetchData, FetchLine, Listed, Response};
 use store::AccountLog;
 use store::state::State;
 
-use crate::announce::{Client, tell_flags};
+use crate::announce::{Client, tell_flags, tell_vanished};
 use crate::fetch::GROUP;
 use crate::flags;
 use crate::names::canonical;
@@ -149,8 +149,7 @@ async fn resynchronise(
         (gone, changed.collect::<UidSet>().intersection(&uids))
     });
     let mut bytes = Vec::new();
-    let gone: Vec<_> = gone.ranges().collect();
-    Response::Vanished { earlier: true, uids: &gone }.encode(client.style, &mut bytes);
+    tell_vanished(&gone, true, client, &mut bytes);
     for group in groups(&changed, GROUP) {
         for listed in log.view(|state| selected.view.listed(state, selected.id, &group)) {
             let mut line = FetchLine::begin(listed.msn, client.style, &mut bytes);
