@@ -30,6 +30,7 @@ use store::{Store, names};
 
 use crate::handler::{Handler, Outcome};
 
+pub(crate) use items::PARKED_FOR;
 pub(crate) use plan::{local_destination, parse_local};
 pub(crate) use work::arrivals;
 

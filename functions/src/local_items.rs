@@ -11,13 +11,25 @@ use std::sync::Arc;
 
 use engine::{Version, WriteError};
 use mail::{Account, Seq};
+use store::directory::Expanded;
 use store::place::SegmentRef;
 use store::rows::{Attempt, Item, ItemKind, ItemState, RecipientState};
 use store::segment::Index;
 use store::{AccountLog, Announced, DeliverError, Delivered, Delivery, LogError, Store, names};
 
-use crate::deliver::{arrivals, parse_local};
+use crate::deliver::{PARKED_FOR, arrivals, parse_local};
 use crate::handler::{Error, Handler, Outcome};
+
+/// Why an item stays.
+#[derive(Debug, thiserror::Error)]
+enum Stays {
+    /// Its recipients are nobody, or not all of them somebody here.
+    #[error("no account here has this address")]
+    Nobody,
+    /// An account cannot take it now.
+    #[error(transparent)]
+    Log(LogError),
+}
 
 /// The handler.
 #[derive(Debug)]
@@ -42,7 +54,7 @@ impl LocalItems {
             items.forget_due(due).await?;
             return Ok(Outcome::Done);
         }
-        let ours = matches!(due.item.kind, ItemKind::Local | ItemKind::Fan);
+        let ours = matches!(due.item.kind, ItemKind::Local | ItemKind::Fan | ItemKind::Parked);
         if !ours || item.state != ItemState::Waiting {
             return Ok(Outcome::Done);
         }
@@ -50,12 +62,14 @@ impl LocalItems {
             return Ok(Outcome::Done);
         };
         self.again(due, item, version, &why).await?;
-        Ok(if why.is_lasting() {
-            Outcome::Park { why: Box::new(why) }
-        } else {
-            let now = self.store.engines().index.now();
-            let at = now.after(self.store.options().timing.item_retry);
-            Outcome::Later { at, why: Box::new(why) }
+        Ok(match why {
+            Stays::Nobody => Outcome::Park { why: why.to_string().into() },
+            Stays::Log(why) if why.is_lasting() => Outcome::Park { why: Box::new(why) },
+            Stays::Log(why) => {
+                let now = self.store.engines().index.now();
+                let at = now.after(self.store.options().timing.item_retry);
+                Outcome::Later { at, why: Box::new(why) }
+            }
         })
     }
 
@@ -68,13 +82,13 @@ impl LocalItems {
         Ok(Outcome::Done)
     }
 
-    /// Delivers it, if it may be; `Some`: why the account cannot take it now.
+    /// Delivers it, if it may be; `Some`: why it cannot be now.
     async fn deliver(
         &self,
         due: &Announced,
         item: &Item,
         version: Version,
-    ) -> Result<Option<LogError>, Error> {
+    ) -> Result<Option<Stays>, Error> {
         let SegmentRef::Ingest { writer, number } = item.place.segment else { return Ok(None) };
         // [O′]: an item that the plan does not name does nothing.
         let claim = self.store.claims().get(writer, number).await?;
@@ -84,11 +98,15 @@ impl LocalItems {
         let Some(index) = self.store.segment_index(&names::ingest(writer, number)).await? else {
             return Err("the segment of an open item is not there".into());
         };
+        let targets = self.targets(due, item, &index).await?;
+        if targets.is_empty() {
+            return Ok(Some(Stays::Nobody));
+        }
         let mut deliveries = Vec::new();
-        for account in self.targets(due, item, &index).await? {
+        for account in targets {
             let (log, sight) = match self.sight(account).await {
                 Ok(seen) => seen,
-                Err(error) => return Ok(Some(error)),
+                Err(error) => return Ok(Some(Stays::Log(error))),
             };
             let segment = item.place.segment;
             let arrivals = arrivals(&index, segment, std::iter::once(item.place.index));
@@ -103,8 +121,8 @@ impl LocalItems {
         for answer in answers {
             match answer {
                 Ok(Delivered::InLog) => {}
-                Ok(Delivered::NotTried) => return Ok(Some(LogError::Behind)),
-                Err(DeliverError::Log(error)) => return Ok(Some(error)),
+                Ok(Delivered::NotTried) => return Ok(Some(Stays::Log(LogError::Behind))),
+                Err(DeliverError::Log(error)) => return Ok(Some(Stays::Log(error))),
                 Err(error) => return Err(Box::new(error)),
             }
         }
@@ -112,7 +130,8 @@ impl LocalItems {
         Ok(None)
     }
 
-    /// The account of a local item; whom the recipients of a `fan` are now [δ].
+    /// The account of a local item; whom the recipients of a `fan`, or of a parked item that an
+    /// admin had tried again, are now [δ]. None, unless each of them is somebody here.
     async fn targets(
         &self,
         due: &Announced,
@@ -131,7 +150,13 @@ impl LocalItems {
             let at = usize::try_from(to.envelope).unwrap_or(usize::MAX);
             let Some(recipient) = envelope.recipients.get(at) else { continue };
             let expanded = self.store.directory().expand(recipient.path.address()).await?;
-            accounts.extend(expanded.accounts);
+            let Expanded { accounts: found, elsewhere, outside, nobody, cut } = expanded;
+            let parked = due.item.kind == ItemKind::Parked;
+            if parked && !(elsewhere.is_empty() && outside.is_empty() && nobody.is_empty() && !cut)
+            {
+                return Ok(BTreeSet::new());
+            }
+            accounts.extend(found);
         }
         Ok(accounts)
     }
@@ -170,11 +195,17 @@ impl LocalItems {
         due: &Announced,
         mut item: Item,
         version: Version,
-        why: &LogError,
+        why: &Stays,
     ) -> Result<(), Error> {
         let now = self.store.engines().index.now();
         let timing = &self.store.options().timing;
-        let wait = timing.item_retry.saturating_mul(1 << item.tries.min(6));
+        let wait = match due.item.kind {
+            ItemKind::Parked => PARKED_FOR,
+            _ => timing.item_retry.saturating_mul(1 << item.tries.min(6)),
+        };
+        if due.item.kind == ItemKind::Parked {
+            self.store.items().park(&due.item, item.created, &why.to_string()).await?;
+        }
         item.tries = item.tries.saturating_add(1);
         item.due = now.after(wait);
         item.record_attempt(Attempt { at: now, via: "local".into(), words: why.to_string() });

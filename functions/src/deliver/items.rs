@@ -11,7 +11,7 @@ use super::work::Work;
 use super::{Deliver, plan};
 
 /// How long a parked item is not due: until an admin says otherwise.
-const PARKED_FOR: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub(crate) const PARKED_FOR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Deliver {
     /// Makes every item of the plan, after naming in it what could not be appended. Harmless when

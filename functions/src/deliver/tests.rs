@@ -184,6 +184,26 @@ async fn mail_for_an_address_that_is_gone_is_kept_where_somebody_sees_it() {
     assert_eq!(records(&world, ids[0]).await.len(), 1);
     // I1: in a queue that somebody works on.
     assert_eq!(store.items().parked(10).await.unwrap().len(), 1);
+    let local = Local::start(&store, Functions { deliver: true, ..Functions::default() });
+    let retry = async || {
+        let (key, mut item, version) = store.items().unfinished(10).await.unwrap().pop().unwrap();
+        item.due = store.engines().index.now();
+        store.items().update(&key, &item, version).await.unwrap();
+        store.engines().events.publish(engine::Event::Items);
+        store.engines().clock.sleep(Duration::from_secs(2)).await;
+    };
+    retry().await;
+    assert_eq!(store.items().unfinished(10).await.unwrap().len(), 1);
+    let back = DirectoryChange::Address(
+        Address::parse("bob@example.test").unwrap(),
+        AddressRow::Account(ids[1].id),
+    );
+    store.directory().change(vec![back]).await.unwrap();
+    retry().await;
+    local.drain().await;
+    assert_eq!(records(&world, ids[1]).await.len(), 1);
+    assert!(store.items().unfinished(10).await.unwrap().is_empty());
+    assert!(store.items().parked(10).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

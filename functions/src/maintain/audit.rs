@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::Version;
 use mail::{Account, Timestamp, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Claim, ClaimState, ITEM_SHARDS, ItemKind, WriterRow, WriterState};
+use store::rows::{Claim, ClaimState, ITEM_SHARDS, ItemKind, ItemState, WriterRow, WriterState};
 use store::{Store, names};
 
 use super::account::items_finished;
@@ -86,9 +86,7 @@ struct One<'a> {
 impl One<'_> {
     /// Deletes it if it can go.
     async fn go(mut self, named: &mut Named, audited: &mut Audited) -> Result<bool, Error> {
-        // A `fan` reaches accounts that no row names, so what they need stays.
-        let fans = self.claim.plan.items.iter().any(|item| item.key.kind == ItemKind::Fan);
-        if self.claim.state != ClaimState::Done || fans {
+        if self.claim.state != ClaimState::Done || self.may_reach_unnamed().await? {
             return Ok(false);
         }
         let segment = SegmentRef::Ingest { writer: self.writer, number: self.number };
@@ -120,6 +118,25 @@ impl One<'_> {
         }
         self.delete().await?;
         Ok(true)
+    }
+
+    /// A `fan`, and a parked item that was delivered after all, reach accounts that no row names:
+    /// what they need stays.
+    async fn may_reach_unnamed(&self) -> Result<bool, Error> {
+        for item in &self.claim.plan.items {
+            let removed = match item.key.kind {
+                ItemKind::Fan => false,
+                ItemKind::Parked => {
+                    let there = self.store.items().get(&item.key).await?;
+                    there.is_some_and(|(item, _)| item.state == ItemState::Removed)
+                }
+                _ => continue,
+            };
+            if !removed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A segment that everybody has let go stays for the backup interval: a finished claim's
