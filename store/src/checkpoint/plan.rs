@@ -79,6 +79,8 @@ pub struct Written {
     checkpoint: CheckpointRef,
     /// Chunks that have a block now.
     blocks: Vec<Blocked>,
+    /// All blocks that the root names: no other may be shared by the next checkpoint [I].
+    named: BTreeSet<ChunkPart>,
     inline: BTreeMap<u32, Slot>,
     segment: Option<(SegmentRef, u64, u64)>,
     time: mail::Timestamp,
@@ -150,12 +152,14 @@ impl Planner {
         if !bytes.is_empty() {
             objects.push((names::chunk(account, seq, nonce, BLOCKS), vec![Bytes::from(bytes)]));
         }
+        let named = parts.runs.values().flatten().filter_map(Run::part).collect();
         let root = Bytes::from(root::encode(&state, &parts));
         objects.push((names::checkpoint(account, seq, nonce), vec![root]));
         let written = Written {
             replaces: pointer.checkpoint,
             checkpoint,
             blocks,
+            named,
             inline: placed.arrivals,
             segment: placed.object.map(|(_, records, bytes)| {
                 (SegmentRef::Account { nonce: segment }, records, bytes)
@@ -442,6 +446,9 @@ impl State {
             if let Some(mailbox) = self.mailboxes.get_mut(&id) {
                 mailbox.messages.set_block(at, part);
             }
+        }
+        for mailbox in self.mailboxes.values_mut() {
+            mailbox.messages.keep_blocks(|part| written.named.contains(part));
         }
         self.inline = self.inline.split_off(&written.next_arrival);
         self.summaries = self.summaries.split_off(&written.next_arrival);

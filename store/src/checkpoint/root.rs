@@ -46,6 +46,16 @@ pub(super) enum Run {
     },
 }
 
+impl Run {
+    /// The part of a chunk object that it lies in.
+    pub(super) const fn part(&self) -> Option<ChunkPart> {
+        match self {
+            Self::There { part, .. } => Some(*part),
+            Self::Here(_) => None,
+        }
+    }
+}
+
 /// What a root says besides what is in the state.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -111,10 +121,7 @@ impl Root {
         let runs = take_mailboxes(r, &mut state)?;
         let overlay = r.bytes(ROOT_BYTES_MAX)?.to_vec();
         reader.end()?;
-        let there = runs.values().flatten().filter_map(|run| match run {
-            Run::There { part, .. } => Some(*part),
-            Run::Here(_) => None,
-        });
+        let there = runs.values().flatten().filter_map(Run::part);
         let wanted = wanted(account, there);
         let parts = Parts { runs, overlay, previous, history };
         Ok(Self { state, parts, totals, wanted })

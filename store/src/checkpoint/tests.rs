@@ -419,3 +419,30 @@ fn no_bytes_whatever_make_the_reader_of_roots_panic() {
     }
     assert!(opened > 100);
 }
+
+#[test]
+fn a_checkpoint_shares_no_block_with_any_but_the_one_it_replaces() {
+    // I: whatever the root before does not name may be gone.
+    let mut history = filled(20_000);
+    let mut office = Office::default();
+    let written = office.checkpoint(&history.state, &history.entries);
+    assert!(history.state.adopt(&written));
+    // Most blocks have to be written anew, and are so with all others of their object.
+    let uids = mail::uidset::UidSet::from_ranges([(1, 12_000)]);
+    let flags = mail::flags::FlagSet::system(mail::flags::SystemFlags::FLAGGED);
+    let (mailbox, op) = (MailboxId::INBOX, FlagOp::Add);
+    history.change(Change::Flags { mailbox, uids, op, flags }).unwrap();
+    let written = office.checkpoint(&history.state, &history.entries);
+    // The state goes on before it hears of that: the last chunks are not as the checkpoint wrote them.
+    for uid in (13_000..20_000).step_by(300) {
+        let uids = mail::uidset::UidSet::from_ranges([(uid, uid)]);
+        history.change(Change::Expunge { mailbox: MailboxId::INBOX, uids }).unwrap();
+    }
+    assert!(history.state.adopt(&written));
+    let named = office.root().chunk_objects();
+    office.objects.retain(|key, _| !key.as_str().contains("/k/") || named.contains(key));
+    let written = office.checkpoint(&history.state, &history.entries);
+    assert!(history.state.adopt(&written));
+    let opened = office.open();
+    assert_eq!(shown(&opened), shown(&history.state));
+}

@@ -167,6 +167,16 @@ impl Messages {
         }
     }
 
+    /// Forgets blocks that are not named any more: they may be deleted at any time.
+    pub(crate) fn keep_blocks(&mut self, is_named: impl Fn(&ChunkPart) -> bool) {
+        for chunk in &mut self.chunks {
+            if chunk.block.as_ref().is_some_and(|part| !is_named(part)) {
+                let chunk = Arc::make_mut(chunk);
+                (chunk.block, chunk.changed, chunk.gone) = (None, Vec::new(), Vec::new());
+            }
+        }
+    }
+
     /// Which chunk holds `uid` if any does.
     fn chunk_of(&self, uid: u32) -> usize {
         self.chunks.partition_point(|chunk| chunk.last_uid() < uid)
