@@ -43,36 +43,39 @@ struct Arguments {
     json: bool,
 }
 
-/// Accounts that the load goes to, the same number in both systems.
-const ACCOUNTS: usize = 20;
+/// Accounts that one load goes to, the same number in both systems; each load has its own, so that
+/// no account gets enough mail for its upkeep to come due: that is measured by itself.
+const ACCOUNTS: usize = 100;
 
-/// Messages that both systems get before anything is measured.
-const WARM_UP: Load = Load { bytes: 2_048, senders: 5, messages: 200 };
+/// Senders, messages and accounts of the measurement with upkeep: each account gets enough for
+/// checkpoints and compaction.
+const WITH_UPKEEP: (Load, usize) = (Load { bytes: 2_048, senders: 20, messages: 2_000 }, 20);
 
 fn main() {
     let arguments = Arguments::parse();
     let mut office = Office::start();
-    for number in 0..ACCOUNTS {
-        let password = format!("{}\n", tests::office::PASSWORD);
-        office.admin(&["account", "add", &load::address(number)], &password);
-    }
+    let loads = arguments.bytes.len() * arguments.senders.len();
+    accounts(&office, ACCOUNTS * (loads + 1));
     let mut report = report::Report::default();
     if !arguments.loads {
         report.lines(single::start(&mut office));
         report.lines(single::all(&office));
     }
     let peer = (!arguments.alone).then(peer::Peer::start);
-    let mut ours = Target::office(&office);
-    let mut peers = peer.as_ref().map(peer::Peer::target);
-    let warm_up = WARM_UP.messages();
-    WARM_UP.run(&mut ours, &warm_up);
-    if let Some(peers) = &mut peers {
-        WARM_UP.run(peers, &warm_up);
-    }
+    let first = Load::FIRST.messages();
+    let mut number = 0;
     for &bytes in &arguments.bytes {
         for &senders in &arguments.senders {
             let messages = if senders == 1 { arguments.messages / 8 } else { arguments.messages };
             let load = Load { senders, bytes, messages: messages.max(senders) };
+            number += ACCOUNTS;
+            let accounts = number..number + ACCOUNTS;
+            let mut ours = Target::office(&office, accounts.clone());
+            let mut peers = peer.as_ref().map(|peer| peer.target(accounts));
+            Load::FIRST.run(&mut ours, &first);
+            if let Some(peers) = &mut peers {
+                Load::FIRST.run(peers, &first);
+            }
             let messages = load.messages();
             for _ in 0..arguments.turns {
                 let before = counts::when_quiet(&office);
@@ -85,5 +88,28 @@ fn main() {
             }
         }
     }
+    if !arguments.loads {
+        let (load, accounts) = WITH_UPKEEP;
+        report.lines(single::with_upkeep(&office, load, accounts));
+    }
     println!("{}", if arguments.json { report.json() } else { report.tables() });
+}
+
+/// Makes accounts, a few at a time.
+fn accounts(office: &Office, count: usize) {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let password = format!("{}\n", tests::office::PASSWORD);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    office.admin(&["account", "add", &load::address(number)], &password);
+                }
+            });
+        }
+    });
 }

@@ -2,6 +2,7 @@
 //! and hands to Dovecot by LMTP; both fsync as their defaults say.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -52,8 +53,8 @@ impl Peer {
         peer
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target::new(self.smtp, self.imap, "secret")
+    pub(crate) fn target(&self, accounts: Range<usize>) -> Target {
+        Target::new(self.smtp, self.imap, "secret", accounts)
     }
 
     fn run(&mut self, command: &mut Command) {

@@ -9,7 +9,7 @@ use tests::office::{Office, PASSWORD};
 use tests::wait;
 
 use crate::counts;
-use crate::load::{address, fail};
+use crate::load::{Load, Target, address, fail};
 use crate::payload::Author;
 use crate::report::count;
 
@@ -79,6 +79,28 @@ pub(crate) fn all(office: &Office) -> Vec<Line> {
     }
     lines.extend(summaries());
     lines
+}
+
+/// Counts per message where accounts get enough mail for checkpoints and compaction.
+///
+/// # Panics
+/// If the office refuses something.
+pub(crate) fn with_upkeep(office: &Office, load: Load, accounts: usize) -> Vec<Line> {
+    let mut target = Target::office(office, 0..accounts);
+    let messages = load.messages();
+    let before = counts::when_quiet(office);
+    load.run(&mut target, &messages);
+    wait::pause(REST);
+    let cost = counts::when_quiet(office).since(&before).divided(count(load.messages));
+    let (senders, bytes) = (load.senders, load.bytes);
+    let name = |what: &str| format!("with upkeep, {bytes} bytes, {senders} senders: {what}");
+    vec![
+        Line::without_budget(name("object puts"), cost.object_puts, ""),
+        Line::without_budget(name("fsyncs"), cost.fsyncs, ""),
+        Line::without_budget(name("index writes"), cost.index_writes, ""),
+        Line::without_budget(name("CPU per 1,000"), cost.cpu_seconds * 1000.0, "s"),
+        Line::without_budget(name("written per byte"), cost.bytes() / count(bytes), ""),
+    ]
 }
 
 /// Memory of a connection that is logged in, has selected a mailbox and is in IDLE.
