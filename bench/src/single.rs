@@ -36,8 +36,8 @@ impl Line {
 /// Messages appended: fewer than make a checkpoint due, so that only APPEND is counted.
 const APPENDS: usize = 40;
 
-/// Connections opened before the counting, so that what the first ones bring is not counted.
-const WARM: usize = 50;
+/// Connections opened before the counting: the accounts that they open are not counted.
+const WARM: usize = crate::ACCOUNTS;
 
 /// Connections counted.
 const IDLE: usize = 250;
