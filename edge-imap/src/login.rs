@@ -10,6 +10,7 @@ use proto::imap::response::Code;
 use proto::sasl::{Nonce, Password, Verifier, Verifiers};
 use store::directory::{DirectoryError, Entry};
 
+use crate::quota::Quota;
 use crate::replies::Stop;
 use crate::session::{Login, Session};
 
@@ -132,7 +133,8 @@ impl Session {
         let log = self.shared.store.account(account).await?;
         self.shared.throttle.succeeded(self.peer.address, &counted(user));
         tracing::info!(peer = %self.peer, account = %account.id, "logged in");
-        self.login = Some(Login { entry, log });
+        let quota = Quota::of(&entry, &self.shared.options);
+        self.login = Some(Login { quota, log });
         Ok(Answer::Ok(None, "logged in".into()))
     }
 }

@@ -5,11 +5,13 @@ use net::Out;
 use proto::imap::Answer;
 use proto::imap::command::MailboxName;
 use proto::imap::response::{Resource, Response};
+use store::directory::Entry;
 use store::state::State;
 
 use crate::announce::Client;
 use crate::names::canonical;
 use crate::replies::{Refusal, Stop};
+use crate::service::Options;
 use crate::session::Session;
 
 /// Name of the quota root.
@@ -23,6 +25,12 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
+    /// That of an account, as its row or else the configuration says.
+    pub(crate) fn of(entry: &Entry, options: &Options) -> Self {
+        let row = &entry.row;
+        Self { bytes: row.quota_bytes.or(options.quota_bytes), messages: row.quota_messages }
+    }
+
     /// Refuses what goes over it: `messages` more with `bytes`. Decided on the state that the
     /// entry is for, so that of many at once only those get in that fit (G3).
     pub(crate) fn room(self, state: &State, messages: u64, bytes: u64) -> Result<(), Refusal> {
@@ -41,13 +49,11 @@ impl Session {
     /// The account's quota as the directory has it now (at most a second old).
     pub(crate) async fn quota(&self) -> Result<Quota, Stop> {
         let login = self.login.as_ref().ok_or(Stop::Gone)?;
-        let row = match self.shared.store.directory().account(login.entry.id).await {
-            Ok(Some(entry)) => entry.row,
+        match self.shared.store.directory().account(login.log.account().id).await {
+            Ok(Some(entry)) => Ok(Quota::of(&entry, &self.shared.options)),
             // A directory that does not answer stops nobody: what it said last holds.
-            Ok(None) | Err(_) => login.entry.row.clone(),
-        };
-        let bytes = row.quota_bytes.or(self.shared.options.quota_bytes);
-        Ok(Quota { bytes, messages: row.quota_messages })
+            Ok(None) | Err(_) => Ok(login.quota),
+        }
     }
 
     async fn tell_quota(&self, client: Client, bytes: &mut Vec<u8>) -> Result<(), Stop> {

@@ -10,12 +10,12 @@ use proto::imap::command::{Body, Command};
 use proto::imap::response::{Code, Response};
 use proto::imap::{Answer, Ask, Server};
 use store::AccountLog;
-use store::directory::Entry;
 
 use crate::announce::{Client, Own};
 use crate::append::Appending;
 use crate::counts;
 use crate::idle::Idle;
+use crate::quota::Quota;
 use crate::replies::{Refusal, Stop};
 use crate::selection::Selected;
 use crate::service::Shared;
@@ -40,8 +40,9 @@ impl std::fmt::Debug for Session {
 
 /// Who is logged in.
 pub(crate) struct Login {
-    /// The account as the directory had it then.
-    pub(crate) entry: Entry,
+    /// What the directory allowed it then. Not its whole row, which an idle client would keep in
+    /// memory.
+    pub(crate) quota: Quota,
     pub(crate) log: Arc<AccountLog>,
 }
 
@@ -192,8 +193,9 @@ impl Session {
     /// A directory that does not answer ends none.
     pub(crate) async fn still_welcome(&self) -> Result<(), Stop> {
         let login = self.login.as_ref().ok_or(Stop::Gone)?;
-        let welcome = match self.shared.store.directory().account(login.entry.id).await {
-            Ok(Some(entry)) => !entry.row.disabled && entry.account() == login.entry.account(),
+        let account = login.log.account();
+        let welcome = match self.shared.store.directory().account(account.id).await {
+            Ok(Some(entry)) => !entry.row.disabled && entry.account() == account,
             Ok(None) => false,
             Err(_) => true,
         };
