@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "2048,20480")]
     bytes: Vec<usize>,
     /// Messages of a turn; of one with a single sender, which waits for each answer, an eighth.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 1_500)]
     messages: usize,
     /// How often the two systems take turns.
     #[arg(long, default_value_t = 3)]

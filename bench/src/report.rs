@@ -197,7 +197,8 @@ fn beside(value: f64, budget: Option<f64>) -> String {
         _ => 0,
     };
     match budget {
-        Some(budget) if value > budget => format!("{value:.places$} [{budget}] !"),
+        // Budgets have two places; what a turn's last moment adds is less.
+        Some(budget) if value > budget + 0.005 => format!("{value:.places$} [{budget}] !"),
         Some(budget) => format!("{value:.places$} [{budget}]"),
         None => format!("{value:.places$}"),
     }
