@@ -39,6 +39,8 @@ pub struct Options {
     pub puts_in_flight: usize,
     /// The store's time at the start, milliseconds since 1970.
     pub start_ms: u64,
+    /// After so many calls every call takes an hour, so that a run that never comes to rest ends.
+    pub calls_max: u64,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             ballast_bytes: 0,
             puts_in_flight: 1,
             start_ms: 1_800_000_000_000,
+            calls_max: u64::MAX,
         }
     }
 }
@@ -143,6 +146,26 @@ impl World {
         };
     }
 
+    /// The process of this name hangs in its calls for so long, while all others go on: what it asks
+    /// in that time is done or answered only after it. A process that is started under this name
+    /// does not hang. A zombie, if others take over meanwhile.
+    pub fn stall(&self, name: &str, time: Duration) {
+        let until = self.0.elapsed().saturating_add(time);
+        self.0.state().stalled.insert(name.into(), until);
+    }
+
+    /// As [`World::stall`], but from right after the next call of this process whose line in the
+    /// trace begins with `call`: between two steps that are not to be torn apart.
+    pub fn stall_after(&self, name: &str, call: &'static str, time: Duration) {
+        self.0.state().traps.insert(name.into(), (call, time));
+    }
+
+    /// How many calls were made so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.0.state().calls
+    }
+
     /// The store's wall clock jumps (I10).
     pub fn jump(&self, by_ms: i64) {
         self.0.state().skew_ms += by_ms;
@@ -159,6 +182,17 @@ impl World {
     /// is under way may still land: end the processes too.
     pub fn power_cut(&self) {
         self.0.state().undo_lies();
+    }
+
+    /// A row of this version has another value from now on, unnoticed, as on a medium that errs; and
+    /// back again. Rows of another version stay as they are.
+    pub fn damage(&self, key: &crate::Key, version: crate::Version, value: bytes::Bytes) {
+        let mut state = self.0.state();
+        if let Some(row) = state.rows.get_mut(key)
+            && row.version == version
+        {
+            row.value = value;
+        }
     }
 
     /// Tells `line` every call with its outcome, one line each, in order. The same seed and the

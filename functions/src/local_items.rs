@@ -51,6 +51,10 @@ impl LocalItems {
             return self.forgotten(due).await;
         };
         if item.state.is_finished() || (version >= due.version && item.due != due.at) {
+            if item.state.is_finished() {
+                // Who finished it may have ended before it was taken off that list.
+                items.unpark(&due.item, item.created).await?;
+            }
             items.forget_due(due).await?;
             return Ok(Outcome::Done);
         }
@@ -177,8 +181,10 @@ impl LocalItems {
             Err(WriteError::Conflict) => return Ok(()),
             Err(error) => return Err(Box::new(error)),
         }
+        // The due row goes last: as long as it is there, all of this is seen to again.
+        self.unpark(due, &item).await?;
         items.forget_due(due).await?;
-        self.unpark(due, &item).await
+        Ok(())
     }
 
     /// Takes it off the list that the admin sees.

@@ -118,6 +118,9 @@ impl Maintain {
     }
 
     async fn audit(&self, compact_old: bool) -> Result<(), Error> {
+        if compact_old {
+            audit::parked(&self.store).await?;
+        }
         let audited = audit::audit(&self.store).await?;
         if audited.deleted > 0 {
             tracing::info!(deleted = audited.deleted, "ingest segments deleted");

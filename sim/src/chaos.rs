@@ -1,9 +1,16 @@
-//! What befalls the office: crashes, processes cut off, clocks that jump, an alias that moves.
+//! What befalls the office: crashes, power cuts, processes that hang or are cut off, clocks that
+//! jump, disks that are full, rows that cannot be read, events of long ago, an alias that moves.
+//!
+//! Each seed has its own mix of these: what would be rare among all of them is common in some.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use engine::memory::World;
-use store::rows::{AddressRow, DirectoryChange};
+use bytes::Bytes;
+use engine::memory::{Faults, World};
+use engine::{Engines, Event, Key, ObjectKey, Row};
+use mail::Instant;
+use store::rows::{self, AddressRow, DirectoryChange};
 
 use crate::dice::Dice;
 use crate::known::Known;
@@ -12,6 +19,58 @@ use crate::people::{self, ACCOUNTS, ALIAS};
 
 /// How long the hostile phase lasts, in virtual time.
 const HOSTILE: Duration = Duration::from_secs(90);
+
+/// Keys of segments that are remembered, to speak of them again much later.
+const REMEMBERED_MAX: usize = 400;
+
+/// What may befall, with how often it does among the others.
+const CALAMITIES: [(Calamity, usize); 10] = [
+    (Calamity::Crash, 6),
+    (Calamity::Stall, 8),
+    (Calamity::CutOff, 3),
+    (Calamity::Jump, 2),
+    (Calamity::MoveAlias, 5),
+    (Calamity::OldEvents, 5),
+    (Calamity::Unreadable, 2),
+    (Calamity::Full, 1),
+    (Calamity::PowerCut, 1),
+    (Calamity::NoUpkeep, 1),
+];
+
+#[derive(Clone, Copy)]
+enum Calamity {
+    Crash,
+    Stall,
+    CutOff,
+    Jump,
+    MoveAlias,
+    OldEvents,
+    Unreadable,
+    Full,
+    PowerCut,
+    NoUpkeep,
+}
+
+/// After which calls a process begins to hang: between a look and the act that stands on it.
+const TRAPS: [&str; 8] = [
+    "index.get c",
+    "objects.get_ranges ingest/",
+    "index.put c",
+    "index.check",
+    "objects.put ingest/",
+    "objects.put acct/",
+    "index.get l",
+    "index.put d",
+];
+
+/// How a calamity ends, when its time has come.
+enum End {
+    Start(&'static str),
+    Connect(&'static str),
+    /// The row can be read again.
+    Mend(Key, Row),
+    Room,
+}
 
 /// Starts a process with the people who use it.
 pub(crate) fn start(
@@ -37,48 +96,216 @@ pub(crate) fn start(
     }
 }
 
-/// Plays the hostile phase.
+/// Plays the hostile phase, and ends all that it began.
 pub(crate) async fn reign(office: &mut Office, seed: u64, known: &Known) {
-    let mut dice = Dice::new(seed, "chaos");
-    let world = office.world().clone();
-    let clock = world.process("chaos").clock;
-    let end = clock.instant().after(HOSTILE);
-    let mut life = 0;
-    while clock.instant() < end {
-        clock.sleep(dice.millis(100, 3_000)).await;
-        crate::rows::watch(&world, known);
-        life += 1;
-        let Some(&(name, _)) = dice.one_of(&PROCESSES) else { continue };
-        match dice.below(10) {
-            0..=4 => {
-                office.crash(name);
-                clock.sleep(dice.millis(0, 2_000)).await;
-                start(office, name, seed, life, known);
-            }
-            5 => cut_off(&world, name, &mut dice).await,
-            6 => world.jump(i64::try_from(dice.below(7_200_000)).unwrap_or(0) - 3_600_000),
-            _ => move_alias(office, &mut dice).await,
+    let mut chaos = Chaos::new(office, seed, known);
+    let clock = chaos.engines.clock.clone();
+    let over = clock.instant().after(HOSTILE);
+    while clock.instant() < over {
+        let next = clock.instant().after(chaos.dice.millis(100, 2_200));
+        chaos.let_end(next).await;
+        clock.sleep_until(next).await;
+        crate::rows::watch(&chaos.world, known);
+        chaos.remember();
+        chaos.strike().await;
+    }
+    let ends = std::mem::take(&mut chaos.ends);
+    ends.into_iter().for_each(|(_, end)| chaos.end(end));
+}
+
+struct Chaos<'a> {
+    office: &'a mut Office,
+    world: World,
+    seed: u64,
+    known: &'a Known,
+    engines: Engines,
+    dice: Dice,
+    faults: Faults,
+    weights: Vec<(Calamity, usize)>,
+    ends: Vec<(Instant, End)>,
+    /// Processes that hang, until when they are to live: a dead one is no zombie.
+    spared: BTreeMap<&'static str, Instant>,
+    old: BTreeSet<ObjectKey>,
+    lives: usize,
+}
+
+impl<'a> Chaos<'a> {
+    fn new(office: &'a mut Office, seed: u64, known: &'a Known) -> Self {
+        let world = office.world().clone();
+        let mut dice = Dice::new(seed, "chaos");
+        let weights = CALAMITIES.map(|(calamity, often)| (calamity, often * dice.below(4)));
+        let mild = |dice: &mut Dice, most: u16| {
+            u16::try_from(dice.below(usize::from(most))).unwrap_or_default()
+        };
+        let faults = Faults {
+            failed: mild(&mut dice, 60),
+            lost_done: mild(&mut dice, 50),
+            lost_dropped: mild(&mut dice, 50),
+            lost_late: mild(&mut dice, 40),
+            late_max: Duration::from_secs(20),
+            read_failed: mild(&mut dice, 50),
+            slow: mild(&mut dice, 300),
+            slow_max: dice.millis(100, 1_500),
+            ..Faults::hostile()
+        };
+        world.set_faults(faults.clone());
+        Self {
+            engines: world.process("chaos"),
+            office,
+            world,
+            seed,
+            known,
+            dice,
+            faults,
+            weights: weights.to_vec(),
+            ends: Vec::new(),
+            spared: BTreeMap::new(),
+            old: BTreeSet::new(),
+            lives: 0,
         }
     }
-}
 
-async fn cut_off(world: &World, name: &str, dice: &mut Dice) {
-    world.cut(name, true);
-    let clock = world.process("chaos").clock;
-    clock.sleep(dice.millis(200, 5_000)).await;
-    world.cut(name, false);
-}
+    fn now(&self) -> Instant {
+        self.engines.clock.instant()
+    }
 
-/// The alias goes to the other account, mail for it under way or not [H].
-async fn move_alias(office: &Office, dice: &mut Dice) {
-    let Some(store) = office.store("edge-1") else { return };
-    let Some(name) = dice.one_of(&ACCOUNTS) else { return };
-    let row = AddressRow::Alias(vec![people::address(name)]);
-    let change = DirectoryChange::Address(people::address(ALIAS), row);
-    // Whatever becomes of it: mail for the alias comes to one of the two, once.
-    let clock = store.engines().clock.clone();
-    let moved = store.directory().change(vec![change]);
-    if let Ok(Err(error)) = clock.timeout(Duration::from_secs(5), moved).await {
-        office.world().note(&format!("the alias stays: {error}"));
+    fn later(&mut self, from_ms: u64, to_ms: u64, end: End) {
+        let at = self.now().after(self.dice.millis(from_ms, to_ms));
+        self.ends.push((at, end));
+    }
+
+    /// Ends what is to end before `until`, each at its time.
+    async fn let_end(&mut self, until: Instant) {
+        loop {
+            let first = self.ends.iter().enumerate().min_by_key(|(_, (at, _))| *at);
+            let Some((number, (at, _))) = first else { return };
+            if *at > until {
+                return;
+            }
+            let (number, at) = (number, *at);
+            self.engines.clock.sleep_until(at).await;
+            let (_, end) = self.ends.remove(number);
+            self.end(end);
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        match end {
+            End::Start(name) => {
+                self.lives += 1;
+                start(self.office, name, self.seed, self.lives, self.known);
+            }
+            End::Connect(name) => self.world.cut(name, false),
+            End::Mend(key, row) => self.world.damage(&key, row.version, row.value),
+            End::Room => self.world.set_faults(self.faults.clone()),
+        }
+    }
+
+    /// Notes which segments there are, to speak of them when they are long gone.
+    fn remember(&mut self) {
+        if self.old.len() < REMEMBERED_MAX {
+            let keys = self.world.object_keys();
+            self.old.extend(keys.into_iter().filter(|key| key.as_str().starts_with("ingest/")));
+        }
+    }
+
+    async fn strike(&mut self) {
+        let all: usize = self.weights.iter().map(|(_, often)| often).sum();
+        let mut left = self.dice.below(all);
+        let Some(&(calamity, _)) = self.weights.iter().find(|(_, often)| {
+            let found = left < *often;
+            left = left.saturating_sub(*often);
+            found
+        }) else {
+            return;
+        };
+        let Some(&(name, _)) = self.dice.one_of(&PROCESSES) else { return };
+        match calamity {
+            Calamity::Crash if self.spared.get(name).is_none_or(|until| *until < self.now()) => {
+                self.office.crash(name);
+                self.later(0, 2_000, End::Start(name));
+            }
+            Calamity::Crash => {}
+            Calamity::Stall => {
+                let time = self.dice.millis(1_000, 45_000);
+                match self.dice.one_of(&TRAPS) {
+                    Some(call) if self.dice.percent(70) => {
+                        self.world.stall_after(name, call, time);
+                    }
+                    _ => self.world.stall(name, time),
+                }
+                self.spared.insert(name, self.now().after(time + Duration::from_secs(5)));
+            }
+            Calamity::CutOff => {
+                self.world.cut(name, true);
+                self.later(200, 8_000, End::Connect(name));
+            }
+            Calamity::Jump => {
+                let by = i64::try_from(self.dice.below(7_200_000)).unwrap_or_default();
+                self.world.jump(by - 3_600_000);
+            }
+            Calamity::MoveAlias => self.move_alias().await,
+            Calamity::OldEvents => self.tell_old_events(),
+            Calamity::Unreadable => self.make_unreadable(),
+            Calamity::Full => {
+                self.world.set_faults(Faults { full: 500, ..self.faults.clone() });
+                self.later(500, 5_000, End::Room);
+            }
+            Calamity::PowerCut => {
+                for (name, _) in PROCESSES {
+                    self.office.crash(name);
+                    self.later(0, 1_000, End::Start(name));
+                }
+                self.world.power_cut();
+            }
+            Calamity::NoUpkeep => {
+                for name in ["maintain-1", "maintain-2"] {
+                    self.office.crash(name);
+                    self.later(5_000, 30_000, End::Start(name));
+                }
+            }
+        }
+    }
+
+    /// The alias goes to the other account, mail for it under way or not [H].
+    async fn move_alias(&mut self) {
+        let Some(store) = self.office.store("edge-1") else { return };
+        let Some(name) = self.dice.one_of(&ACCOUNTS) else { return };
+        let row = AddressRow::Alias(vec![people::address(name)]);
+        let change = DirectoryChange::Address(people::address(ALIAS), row);
+        // Whatever becomes of it: mail for the alias comes to one of the two, once.
+        let moved = store.directory().change(vec![change]);
+        let moved = self.engines.clock.timeout(Duration::from_secs(3), moved).await;
+        if let Ok(Err(error)) = moved {
+            self.world.note(&format!("the alias stays: {error}"));
+        }
+    }
+
+    /// Events of long ago come again [E].
+    fn tell_old_events(&mut self) {
+        let old: Vec<ObjectKey> = self.old.iter().cloned().collect();
+        for _ in 0..3 {
+            if let Some(key) = self.dice.one_of(&old) {
+                self.engines.events.publish(Event::Object(key.clone()));
+            }
+        }
+    }
+
+    /// An account cannot be opened for a while: its mail becomes local items [O].
+    fn make_unreadable(&mut self) {
+        let Some(name) = self.dice.one_of(&ACCOUNTS) else { return };
+        let key = rows::pointer_key(people::account(name));
+        let Some((key, row)) = self.world.rows().into_iter().find(|(at, _)| *at == key) else {
+            return;
+        };
+        if row.value == UNREADABLE {
+            return;
+        }
+        self.world.note(&format!("the log of {name} cannot be read"));
+        self.world.damage(&key, row.version, UNREADABLE);
+        self.later(1_000, 12_000, End::Mend(key, row));
     }
 }
+
+/// What is in a row that cannot be read.
+const UNREADABLE: Bytes = Bytes::from_static(b"?");

@@ -1,62 +1,96 @@
-//! The judgement after everything has healed: I1 to I6 and I11.
+//! The judgement after everything has healed: I1 to I6 and I11, and the states of docs/states.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use store::Store;
-use store::rows::{Claim, ClaimState, RowValue, WriterRow};
+use store::rows::{Claim, ClaimState, Item, ItemKey, RowValue, WriterRow};
 use tests::ledger::Fate;
 
 use crate::known::Known;
+use crate::leftovers;
 use crate::office::Office;
 use crate::people::{self, ACCOUNTS};
 
 /// Virtual time that healing may take.
 const HEALING: Duration = Duration::from_secs(600);
 
-/// Virtual time after that in which `maintain` works on, and must break nothing.
-const AFTERLIFE: Duration = Duration::from_secs(120);
+/// Virtual time after that in which what is late still lands and `maintain` works on, and must
+/// break nothing: longer than any process hangs.
+const AFTERLIFE: Duration = Duration::from_secs(60);
 
-/// Waits until all is delivered, lets upkeep go on for a while, and judges.
-pub(crate) async fn settled(office: &Office, known: &Known) {
+/// Waits until all is delivered, lets upkeep go on for a while, judges, lets all that is dead be
+/// deleted, and judges again.
+pub(crate) async fn settled(office: &mut Office, known: &Known) {
     let Some(store) = office.store("edge-1") else { return };
     let clock = store.engines().clock.clone();
     let end = clock.instant().after(HEALING);
     while clock.instant() < end {
         clock.sleep(Duration::from_secs(2)).await;
-        if judge(&store, known).await.is_ok_and(|wrong| wrong.is_empty())
-            && unfinished(office).is_empty()
+        if unfinished(office).is_empty()
+            && judge(&store, known).await.is_ok_and(|wrong| wrong.is_empty())
         {
             break;
         }
     }
     clock.sleep(AFTERLIFE).await;
     crate::rows::watch(office.world(), known);
-    match judge(&store, known).await {
+    last_look(office, &store, known).await;
+    if known.facts().wrong.is_empty() {
+        leftovers::clean(office, &store).await;
+        last_look(office, &store, known).await;
+        leftovers::find(office, &store).await.into_iter().for_each(|wrong| known.wrong(wrong));
+    }
+}
+
+async fn last_look(office: &Office, store: &Store, known: &Known) {
+    match judge(store, known).await {
         Ok(wrong) => wrong.into_iter().for_each(|wrong| known.wrong(wrong)),
         Err(error) => known.wrong(format!("I1: an account cannot be read: {error}")),
     }
     unfinished(office).into_iter().for_each(|wrong| known.wrong(wrong));
 }
 
-/// Segments whose recipients have no successor yet (I11).
+/// What is not in one of the states of docs/states.md that need nobody any more: recipients of a
+/// segment without successor (I11), items that wait, rows that cannot be read.
 fn unfinished(office: &Office) -> Vec<String> {
     let mut wrong = Vec::new();
+    let mut watermarks = BTreeMap::new();
     for (key, row) in office.world().rows() {
+        let damaged = |what: &str, error| format!("{what} is damaged: {error}");
         match key.partition.first() {
             Some(b'c') => match Claim::decode(&row.value) {
                 Ok(claim) if claim.state != ClaimState::Done => {
-                    wrong.push(format!("I11: {claim:?} is open"))
+                    wrong.push(format!("I11: {claim:?} is open"));
                 }
                 Ok(_) => {}
-                Err(error) => wrong.push(format!("a claim row is damaged: {error}")),
+                Err(error) => wrong.push(damaged("a claim row", error)),
             },
-            Some(b'w') => {
-                if let Err(error) = WriterRow::decode(&row.value) {
-                    wrong.push(format!("a writer row is damaged: {error}"));
+            Some(b'w') => match WriterRow::decode(&row.value) {
+                Ok(writer) => {
+                    watermarks.insert(key.sort.to_vec(), writer.watermark);
                 }
-            }
-            _ => {}
+                Err(error) => wrong.push(damaged("a writer row", error)),
+            },
+            Some(b'o') => match (ItemKey::from_sort(&key.sort), Item::decode(&row.value)) {
+                (Some(item), Ok(found)) if !found.state.is_finished() => {
+                    wrong.push(format!("I1: {item:?} waits: {found:?}"));
+                }
+                (Some(_), Ok(_)) => {}
+                (None, _) => wrong.push("an item's key is damaged".to_owned()),
+                (_, Err(error)) => wrong.push(damaged("an item", error)),
+            },
+            Some(b'l' | b'd' | b'a' | b'u' | b'n' | b'g' | b'r' | b'h') => {}
+            _ => wrong.push(format!("a row of no kind: {}", key.partition.escape_ascii())),
+        }
+    }
+    for key in office.world().object_keys() {
+        let Some((writer, number)) = store::names::parse_ingest(&key) else { continue };
+        match watermarks.get(&writer.0[..]) {
+            Some(watermark) if *watermark >= number => {}
+            Some(_) => wrong.push(format!("I11: {key} is beyond its writer's watermark")),
+            // [K]: nobody would ever look at it.
+            None => wrong.push(format!("I11: {key} has no writer")),
         }
     }
     wrong

@@ -25,7 +25,7 @@ pub(crate) struct Facts {
     pub(crate) shared: BTreeMap<String, Fate>,
     /// What each UID ever meant (I3).
     pub(crate) uids: BTreeMap<UidPlace, RecordId>,
-    /// Highest seq each process saw of an account while it lived (I2).
+    /// Highest seq that anybody saw of an account: who reads strongly after that sees it too (I4).
     pub(crate) seqs: BTreeMap<AccountId, Seq>,
     /// What went wrong while the run was under way.
     pub(crate) wrong: Vec<String>,
@@ -59,6 +59,22 @@ impl Known {
         } else {
             facts.ledger.note(to, id, fate);
         }
+    }
+
+    /// The highest seq seen of an account so far.
+    pub(crate) fn seq(&self, account: AccountId) -> Seq {
+        self.facts().seqs.get(&account).copied().unwrap_or(Seq(0))
+    }
+
+    /// Somebody saw this seq of an account, in a strong read that began when `floor` had been seen
+    /// [X].
+    pub(crate) fn saw_seq(&self, account: AccountId, seq: Seq, floor: Seq) {
+        if seq < floor {
+            self.wrong(format!("I4: {floor} was seen of {account:?}, and then {seq}"));
+        }
+        let mut facts = self.facts();
+        let seen = facts.seqs.entry(account).or_insert(seq);
+        *seen = seq.max(*seen);
     }
 
     /// Somebody saw this record under this UID.

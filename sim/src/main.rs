@@ -10,6 +10,7 @@ mod chaos;
 mod check;
 mod dice;
 mod known;
+mod leftovers;
 mod office;
 mod people;
 mod play;
@@ -36,39 +37,58 @@ struct Arguments {
     /// Play every seed twice and compare the traces.
     #[arg(long)]
     twice: bool,
+    /// End with the first seed that is red.
+    #[arg(long)]
+    until_red: bool,
+    /// How many seeds are played at the same time; as many as there are cores if not given.
+    #[arg(long)]
+    threads: Option<usize>,
 }
+
+/// Red seeds, with what is wrong in each.
+type Red = Vec<(u64, Vec<String>)>;
+
+/// Red seeds told in full.
+const TOLD_MAX: usize = 10;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.trace {
         let outcome = play::seed(arguments.first, true);
         print!("{}", outcome.trace);
-        return report(arguments.first, &outcome.wrong);
+        return end(&[(arguments.first, outcome.wrong)]);
     }
+    let (red, counts) = play_all(&arguments);
+    println!("{} seeds, {} red: {counts}", arguments.seeds, red.len());
+    end(&red)
+}
+
+fn play_all(arguments: &Arguments) -> (Red, play::Counts) {
     let next = AtomicU64::new(arguments.first);
-    let end = arguments.first + arguments.seeds;
-    let red = Mutex::new(Vec::new());
+    let end = arguments.first.saturating_add(arguments.seeds);
+    let red = Mutex::new(Red::new());
     let sums = Mutex::new(play::Counts::default());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..arguments.threads.unwrap_or(cores).max(1) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         return;
                     }
-                    let mut outcome = play::seed(seed, arguments.twice);
-                    if arguments.twice && play::seed(seed, true).trace != outcome.trace {
-                        outcome.wrong.push("the same seed gave another trace".to_owned());
-                    }
+                    let outcome = play_one(seed, arguments.twice);
                     if let Ok(mut sums) = sums.lock() {
                         sums.add(&outcome.counts);
                     }
-                    if !outcome.wrong.is_empty()
-                        && let Ok(mut red) = red.lock()
-                    {
+                    if outcome.wrong.is_empty() {
+                        continue;
+                    }
+                    if let Ok(mut red) = red.lock() {
                         red.push((seed, outcome.wrong));
+                    }
+                    if arguments.until_red {
+                        next.store(end, Ordering::Relaxed);
                     }
                 }
             });
@@ -76,25 +96,66 @@ fn main() -> ExitCode {
     });
     let mut red = red.into_inner().unwrap_or_default();
     red.sort();
-    println!(
-        "{} seeds, {} red: {}",
-        arguments.seeds,
-        red.len(),
-        sums.into_inner().unwrap_or_default()
-    );
-    let worst = red.iter().take(10).map(|(seed, wrong)| report(*seed, wrong)).next_back();
-    worst.unwrap_or(ExitCode::SUCCESS)
+    (red, sums.into_inner().unwrap_or_default())
 }
 
-fn report(seed: u64, wrong: &[String]) -> ExitCode {
-    if wrong.is_empty() {
-        return ExitCode::SUCCESS;
+/// Plays a seed; `twice`: and again, which must give the same trace, byte for byte.
+fn play_one(seed: u64, twice: bool) -> play::Outcome {
+    let mut outcome = play::seed(seed, twice);
+    if twice && play::seed(seed, true).trace != outcome.trace {
+        outcome.wrong.push("the same seed gave another trace".to_owned());
     }
-    let first = wrong.first().map_or("", String::as_str);
-    eprintln!("seed {seed} is red ({}): {first}", wrong.len());
-    for more in wrong.iter().skip(1).take(5) {
-        eprintln!("    {more}");
+    outcome
+}
+
+/// Tells what is red; success if nothing is.
+fn end(red: &[(u64, Vec<String>)]) -> ExitCode {
+    let told: Vec<String> =
+        red.iter().take(TOLD_MAX).filter_map(|(seed, wrong)| report(*seed, wrong)).collect();
+    told.iter().for_each(|told| eprintln!("{told}"));
+    if told.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is told of a red seed: the first things that are wrong, and the line that replays it.
+fn report(seed: u64, wrong: &[String]) -> Option<String> {
+    let (first, more) = wrong.split_first()?;
+    let mut told = format!("seed {seed} is red ({}): {first}", wrong.len());
+    for more in more.iter().take(5) {
+        told.push_str(&format!("\n    {more}"));
     }
-    eprintln!("    replay: cargo xtask sim --first {seed} --trace");
-    ExitCode::FAILURE
+    told.push_str(&format!("\n    replay: cargo xtask sim --first {seed} --trace"));
+    Some(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_trace_twice_byte_for_byte() {
+        for seed in 0..3 {
+            let outcome = play_one(seed, true);
+            assert!(outcome.trace.lines().count() > 1_000, "seed {seed} does next to nothing");
+            assert_eq!(outcome.wrong, Vec::<String>::new(), "seed {seed}");
+        }
+        assert_ne!(play::seed(0, true).trace, play::seed(1, true).trace);
+    }
+
+    #[test]
+    fn a_red_seed_is_told_with_the_line_that_replays_it() {
+        let wrong = ["I1: lost it".to_owned(), "I6: doubled it".to_owned()];
+        let told = report(7, &wrong).unwrap();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "seed 7 is red (2): I1: lost it",
+                "    I6: doubled it",
+                "    replay: cargo xtask sim --first 7 --trace",
+            ]
+        );
+        assert_eq!(report(7, &[]), None);
+        assert_eq!(end(&[(7, wrong.to_vec())]), ExitCode::FAILURE);
+        assert_eq!(end(&[]), ExitCode::SUCCESS);
+    }
 }

@@ -130,6 +130,20 @@ impl Items {
         self.cx.engines.index.put_if(&rows::item_key(key), row, expect).await
     }
 
+    /// Announces an item again that is due since long: its due row was lost, perhaps to a clock that
+    /// jumped. Due rows are hints; whoever walks over all plans makes up for them (I10).
+    /// # Errors
+    /// [`WriteError`]; nothing was changed.
+    pub async fn remind(&self, key: &ItemKey) -> Result<(), WriteError> {
+        let found = self.get(key).await.map_err(|error| WriteError::Unavailable(error.into()))?;
+        let Some((item, version)) = found else { return Ok(()) };
+        let late = self.cx.engines.index.now().since(item.due);
+        if item.state.is_finished() || late < self.cx.options.timing.item_retry {
+            return Ok(());
+        }
+        self.announce(key, item.due, version).await
+    }
+
     /// What is due now in a shard of destinations, the longest waiting first, behind `after`.
     /// # Errors
     /// [`ReadError`].

@@ -59,6 +59,28 @@ pub fn parse_big(key: &ObjectKey) -> Option<RecordId> {
     Some(RecordId { writer: writer.parse().ok()?, counter: parse_number(counter)? })
 }
 
+/// Who a large body of an account's own is named after, where others are after their writer.
+fn account_as_writer(account: Account) -> WriterId {
+    let mut bytes = account.id.0;
+    for (byte, epoch) in bytes.iter_mut().rev().zip(account.epoch.0.to_le_bytes()) {
+        *byte ^= epoch;
+    }
+    WriterId(bytes)
+}
+
+/// Name of a large body that came by APPEND: it belongs to the account segment of that nonce, and
+/// goes with it.
+#[must_use]
+pub fn account_big(account: Account, segment: ObjectNonce) -> RecordId {
+    RecordId { writer: account_as_writer(account), counter: u64::from_be_bytes(segment.0) }
+}
+
+/// Prefix of all large bodies of an account's own segments, for listing.
+#[must_use]
+pub fn account_big_prefix(account: Account) -> String {
+    big_prefix(account_as_writer(account))
+}
+
 /// A message made by a function; the id derives from what caused it [j].
 #[must_use]
 pub fn made(id: RecordId) -> ObjectKey {
@@ -159,6 +181,11 @@ mod tests {
         let record = RecordId { writer, counter: 5 };
         assert_eq!(parse_big(&big(record)), Some(record));
         assert_eq!(parse_big(&ingest(writer, 1)), None);
+        let account = Account { id: AccountId([1; 16]), epoch: Epoch(2) };
+        let big_of_append = big(account_big(account, ObjectNonce([9; 8])));
+        assert!(big_of_append.as_str().starts_with(&account_big_prefix(account)));
+        assert_eq!(parse_nonce(&big_of_append), Some(ObjectNonce([9; 8])));
+        assert!(!big_of_append.as_str().starts_with(&big_prefix(WriterId(account.id.0))));
         let account = Account { id: AccountId([1; 16]), epoch: Epoch(2) };
         let nonce = ObjectNonce([9; 8]);
         assert_eq!(parse_nonce(&account_segment(account, nonce)), Some(nonce));

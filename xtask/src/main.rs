@@ -35,7 +35,10 @@ enum Verb {
         arguments: Vec<String>,
     },
     /// Turn each rule off once and show that the simulation sees it.
-    Controls,
+    Controls {
+        /// Only these; all if none is named.
+        names: Vec<String>,
+    },
     /// Count and time us and Debian's Postfix and Dovecot in the same run.
     Bench {
         /// Arguments of the benchmark's own command line.
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::check(),
         Verb::Bless => docs::bless(),
         Verb::Sim { arguments } => test::sim(&arguments),
-        Verb::Controls => controls::run_all(),
+        Verb::Controls { names } => controls::run(&names),
         Verb::Bench { arguments } => bench::run(&arguments),
     };
     match done {

@@ -26,7 +26,7 @@ pub(crate) fn all() -> Result<(), Failure> {
         ("build", || cargo(&["build", "--workspace", "--bins", "--locked"])),
         ("unit", || cargo(&["test", "--workspace", "--exclude", "tests", "--locked"])),
         ("sim", || sim(&["--seeds".to_owned(), SEEDS.to_owned()])),
-        ("controls", controls::run_all),
+        ("controls", || controls::run(&[])),
         ("black box", || cargo(&["test", "--package", "tests", "--locked"])),
     ];
     let mut times = Vec::new();

@@ -57,7 +57,7 @@ impl Process {
         what: String,
         mut effect: impl Effect<T>,
     ) -> Result<T, WriteError> {
-        let fate = self.fate(false);
+        let fate = self.fate(false, &what);
         let number = fate.number;
         let answer = match fate.ending {
             Ending::Failed => {
@@ -107,7 +107,7 @@ impl Process {
         look: impl FnOnce(&State, bool) -> Result<T, ReadError>,
         shown: impl FnOnce(&T) -> String,
     ) -> Result<T, ReadError> {
-        let fate = self.fate(true);
+        let fate = self.fate(true, &what);
         self.sleep(fate.before).await;
         let answer = if fate.ending == Ending::Failed {
             Err(ReadError::Unavailable(cause("read failed")))
@@ -125,12 +125,28 @@ impl Process {
         answer
     }
 
-    fn fate(&self, read: bool) -> Fate {
+    fn fate(&self, read: bool, what: &str) -> Fate {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        let elapsed = self.world.elapsed();
         let mut state = self.world.state();
         state.calls += 1;
         let number = state.calls;
-        let State { faults, dice, script, cut, .. } = &mut *state;
-        let (before, after) = faults.delays(dice);
+        let State { faults, dice, script, cut, stalled, traps, .. } = &mut *state;
+        let (mut before, mut after) = faults.delays(dice);
+        let until = stalled.get(&*self.name).copied().unwrap_or_default();
+        let hangs = until.saturating_sub(elapsed);
+        if !hangs.is_zero() {
+            // On the way there, or on the way back.
+            let way = if dice.chance(500) { &mut before } else { &mut after };
+            *way = way.saturating_add(hangs);
+        } else if let Some((_, time)) = traps.get(&*self.name).filter(|(c, _)| what.starts_with(c))
+        {
+            stalled.insert((*self.name).to_owned(), elapsed.saturating_add(*time));
+            traps.remove(&*self.name);
+        }
+        if number > self.world.options.calls_max {
+            before = HOUR;
+        }
         let ending = if cut.contains(&*self.name) {
             Ending::Failed
         } else if read {

@@ -20,6 +20,9 @@ const EVENTS_WAITING_MAX: usize = 1_024;
 /// Expired rows removed by one write, at most.
 const SWEPT_AT_ONCE: usize = 4;
 
+/// Writes that a lying store has answered and not yet made safe; those before them are safe.
+const LIES_MAX: usize = 64;
+
 /// Told every line of the trace.
 type Trace = Box<dyn FnMut(&str) + Send>;
 
@@ -35,10 +38,14 @@ pub(crate) struct State {
     pub(super) faults: Faults,
     pub(super) script: VecDeque<Ending>,
     pub(super) cut: BTreeSet<String>,
+    /// Until when, in time since the world began, the calls of a process hang.
+    pub(super) stalled: BTreeMap<String, Duration>,
+    /// After which call of a process its calls begin to hang, and for how long.
+    pub(super) traps: BTreeMap<String, (&'static str, Duration)>,
     pub(super) skew_ms: i64,
     /// Answers are given before the write is safe: it is kept how to undo it.
     pub(super) lying: bool,
-    lies: Vec<Lie>,
+    lies: VecDeque<Lie>,
     pub(super) trace: Option<Trace>,
     pub(super) calls: u64,
     seed: u64,
@@ -73,9 +80,11 @@ impl State {
             faults: Faults::default(),
             script: VecDeque::new(),
             cut: BTreeSet::new(),
+            stalled: BTreeMap::new(),
+            traps: BTreeMap::new(),
             skew_ms: 0,
             lying: false,
-            lies: Vec::new(),
+            lies: VecDeque::new(),
             trace: None,
             calls: 0,
             seed,
@@ -87,6 +96,8 @@ impl State {
     /// A process starts: the seed of its random bytes, and where it hears of events.
     pub(super) fn admit(&mut self, name: &str) -> (u64, Arc<broadcast::Sender<Told>>) {
         self.admitted += 1;
+        self.stalled.remove(name);
+        self.traps.remove(name);
         let mut dice = Dice::new(self.seed ^ 0x70_6f_73_74);
         // Mixed before the name comes in, or short names of neighbours give the same numbers.
         let mut seed = Dice::new(dice.next().wrapping_add(self.admitted)).next();
@@ -142,15 +153,22 @@ impl State {
             None => self.objects.remove(key),
         };
         self.object_bytes -= old.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        self.lie(Lie::Object(key.clone(), old));
+    }
+
+    fn lie(&mut self, lie: Lie) {
         if self.lying {
-            self.lies.push(Lie::Object(key.clone(), old));
+            self.lies.push_back(lie);
+            if self.lies.len() > LIES_MAX {
+                self.lies.pop_front();
+            }
         }
     }
 
     /// Takes back, the last first, all that was done while lying.
     pub(super) fn undo_lies(&mut self) {
         let lying = std::mem::take(&mut self.lying);
-        while let Some(lie) = self.lies.pop() {
+        while let Some(lie) = self.lies.pop_back() {
             match lie {
                 Lie::Object(key, old) => self.replace_object(&key, old),
                 Lie::Row(key, old) => self.replace(&key, old),
@@ -191,9 +209,7 @@ impl State {
                 self.expiring.remove(&(expiry, key.clone()));
             }
         }
-        if self.lying {
-            self.lies.push(Lie::Row(key.clone(), old.clone()));
-        }
+        self.lie(Lie::Row(key.clone(), old.clone()));
         self.before.insert(key.clone(), old);
     }
 

@@ -117,6 +117,27 @@ async fn a_process_cut_off_gets_nothing_and_is_not_woken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stalled_process_hangs_while_others_go_on() {
+    let world = World::default();
+    let (zombie, other) = (world.process("zombie"), world.process("other"));
+    let began = zombie.clock.instant();
+    world.stall("zombie", Duration::from_secs(30));
+    other.index.put_if(&Key::new("p", "s"), row(1), Expect::Absent).await.unwrap();
+    assert_eq!(other.clock.instant(), began);
+    let late = zombie.index.put_if(&Key::new("p", "z"), row(1), Expect::Absent).await;
+    late.unwrap();
+    assert_eq!(zombie.clock.instant().since(began).as_secs(), 30);
+    zombie.index.put_if(&Key::new("p", "y"), row(1), Expect::Absent).await.unwrap();
+    assert_eq!(zombie.clock.instant().since(began).as_secs(), 30);
+    assert_eq!(world.calls(), 3);
+    world.stall_after("zombie", "index.get p", Duration::from_secs(10));
+    for (sort, seconds) in [("a", 30), ("b", 40)] {
+        zombie.index.get(&Key::new("p", sort), Consistency::Strong).await.unwrap();
+        assert_eq!(zombie.clock.instant().since(began).as_secs(), seconds);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_clock_of_a_process_never_goes_back() {
     let world = World::default();
     let engines = world.process("one");

@@ -4,6 +4,7 @@
 //! later waits here, and is found by the sweep again if this process ends.
 
 mod deliver;
+mod items;
 mod maintain;
 mod replicate;
 
@@ -48,6 +49,8 @@ impl Local {
         if functions.deliver {
             let deliver = deliver::Loop::new(store.clone(), stopping.clone());
             running.push(tasks.spawn("deliver", deliver.run()));
+            let items = items::Loop::new(store.clone(), stopping.clone());
+            running.push(tasks.spawn("items", items.run()));
         }
         if functions.maintain {
             let sweeps = maintain::Sweeps::new(store.clone(), stopping.clone());

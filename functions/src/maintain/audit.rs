@@ -20,6 +20,9 @@ use crate::handler::Error;
 /// Claims read at once.
 const PAGE: usize = 256;
 
+/// Rows of parked mail looked at in one audit, the oldest first.
+const PARKED_MAX: usize = 1_000;
+
 /// What an audit found.
 #[derive(Debug, Default)]
 pub(super) struct Audited {
@@ -47,6 +50,24 @@ pub(super) async fn audit(store: &Store) -> Result<Audited, Error> {
         }
     }
     Ok(audited)
+}
+
+/// Takes off the list of parked mail what is finished: whoever did that may have ended in between,
+/// or its row came late.
+pub(super) async fn parked(store: &Store) -> Result<(), Error> {
+    let (items, now) = (store.items(), store.engines().index.now());
+    let kept = store.options().timing.item_kept;
+    for (since, key, _) in items.parked(PARKED_MAX).await? {
+        let is_over = match items.get(&key).await? {
+            Some((item, _)) => item.state.is_finished(),
+            // Not made yet, or finished and gone since long.
+            None => now.since(since) > kept,
+        };
+        if is_over {
+            items.unpark(&key, since).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn of_writer(
@@ -86,7 +107,13 @@ struct One<'a> {
 impl One<'_> {
     /// Deletes it if it can go.
     async fn go(mut self, named: &mut Named, audited: &mut Audited) -> Result<bool, Error> {
-        if self.claim.state != ClaimState::Done || self.may_reach_unnamed().await? {
+        if self.claim.state == ClaimState::Open {
+            // [E]: taken when the segment had been finished long before; whoever took it stops at
+            // the watermark, and may not have lived to take it back.
+            self.store.claims().remove(self.writer, self.number, self.version).await?;
+            return Ok(false);
+        }
+        if self.may_reach_unnamed().await? {
             return Ok(false);
         }
         let segment = SegmentRef::Ingest { writer: self.writer, number: self.number };
@@ -106,7 +133,13 @@ impl One<'_> {
                 None => held = true,
             }
         }
-        if held || !items_finished(self.store, &self.claim, None).await? {
+        if !items_finished(self.store, &self.claim, None).await? {
+            for item in &self.claim.plan.items {
+                self.store.items().remind(&item.key).await?;
+            }
+            return Ok(false);
+        }
+        if held {
             return Ok(false);
         }
         if !self.is_over_interval(now).await? {

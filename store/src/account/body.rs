@@ -62,7 +62,10 @@ impl AccountLog {
     /// Takes the bytes of an APPEND.
     #[must_use]
     pub fn append_body(self: &Arc<Self>) -> AppendBody {
-        AppendBody { log: self.clone(), spool: Spool::new(&self.spools, true) }
+        let nonce = ObjectNonce(self.cx.engines.random.bytes());
+        // Named by the segment that will name it, so that who finds it finds out whether one does.
+        let big = names::account_big(self.account, nonce);
+        AppendBody { log: self.clone(), spool: Spool::new(&self.spools, Some(big)), nonce }
     }
 }
 
@@ -76,6 +79,8 @@ fn cut(whole: &Bytes, range: &Range<u64>) -> Bytes {
 pub struct AppendBody {
     log: Arc<AccountLog>,
     spool: Spool,
+    /// Of the segment that a body which does not fit into its entry goes into.
+    nonce: ObjectNonce,
 }
 
 impl std::fmt::Debug for AppendBody {
@@ -97,7 +102,7 @@ impl AppendBody {
     /// # Errors
     /// [`AcceptError`]; the message is not in the account.
     pub async fn end(self) -> Result<Appended, AcceptError> {
-        let Self { log, spool } = self;
+        let Self { log, spool, nonce } = self;
         // [α]: what deletes may use the last of the room, what adds may not.
         if log.spools.space.is_full().await {
             return Err(AcceptError::Full);
@@ -113,7 +118,6 @@ impl AppendBody {
                 let new = spooled.record(&Bytes::new(), None, Bytes::new(), now)?;
                 let mut builder = Builder::account(log.cx.nonce());
                 let index = builder.add(record, &new);
-                let nonce = ObjectNonce(log.cx.engines.random.bytes());
                 let key = names::account_segment(log.account, nonce);
                 log.sights.note(nonce, log.seq());
                 log.cx.put_fresh(&key, &builder.finish()).await.map_err(|error| match error {

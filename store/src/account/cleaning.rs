@@ -63,8 +63,12 @@ impl AccountLog {
         let bodies = keys(names::entry_prefix(self.account)).await?;
         let segments = segments.iter().filter_map(names::parse_nonce).map(AccountObject::Segment);
         let bodies = bodies.iter().filter_map(names::parse_nonce).map(AccountObject::EntryBody);
+        let mut objects: BTreeSet<AccountObject> = segments.chain(bodies).collect();
+        // A large body whose segment never came to be goes as that segment does.
+        let bigs = keys(names::account_big_prefix(self.account)).await?;
+        objects.extend(bigs.iter().filter_map(names::parse_nonce).map(AccountObject::Segment));
         Ok(Listed {
-            objects: segments.chain(bodies).collect(),
+            objects: objects.into_iter().collect(),
             roots: keys(names::checkpoint_prefix(self.account)).await?,
             chunks: keys(names::chunk_prefix(self.account)).await?,
         })
@@ -127,12 +131,8 @@ impl AccountLog {
             AccountObject::EntryBody(nonce) => names::entry(self.account, nonce),
             AccountObject::Segment(nonce) => names::account_segment(self.account, nonce),
         };
-        if let AccountObject::Segment(_) = object
-            && let Some(index) = self.bodies.index(&key).await?
-        {
-            for big in index.records.iter().filter_map(|record| record.location.big()) {
-                objects.delete(&names::big(big)).await?;
-            }
+        if let AccountObject::Segment(nonce) = object {
+            objects.delete(&names::big(names::account_big(self.account, nonce))).await?;
         }
         objects.delete(&key).await?;
         self.bodies.forget(&key);

@@ -39,7 +39,7 @@ impl std::fmt::Debug for Incoming {
 
 impl Incoming {
     pub(super) fn new(ingest: Arc<Ingest>) -> Self {
-        Self { spool: Spool::new(&ingest.spools, false), ingest }
+        Self { spool: Spool::new(&ingest.spools, None), ingest }
     }
 
     /// Takes the next bytes of the message.
@@ -290,8 +290,8 @@ pub(crate) struct Spool {
     big: Option<Big>,
     room: Vec<OwnedSemaphorePermit>,
     room_bytes: usize,
-    /// An APPEND's: its object is no writer's.
-    own_name: bool,
+    /// An APPEND's: its object is its account's, not a writer's.
+    own_name: Option<RecordId>,
 }
 
 /// The object that a large message streams into.
@@ -303,8 +303,8 @@ struct Big {
 }
 
 impl Spool {
-    /// `own_name`: a large body is named by a fresh record id, not by this process's writer.
-    pub(crate) fn new(shared: &Arc<Spools>, own_name: bool) -> Self {
+    /// `own_name`: a large body gets this name, not one of this process's writer.
+    pub(crate) fn new(shared: &Arc<Spools>, own_name: Option<RecordId>) -> Self {
         Self {
             shared: shared.clone(),
             scanner: Scanner::new(Limits::default()),
@@ -351,10 +351,9 @@ impl Spool {
 
     /// [P]: from here on into an object of its own, which no number waits for.
     async fn start_big(&mut self) -> Result<(), AcceptError> {
-        let id = if self.own_name {
-            self.shared.cx.fresh_record()
-        } else {
-            self.shared.big.next().await.map_err(refused)?
+        let id = match self.own_name {
+            Some(id) => id,
+            None => self.shared.big.next().await.map_err(refused)?,
         };
         let objects = &self.shared.cx.engines.objects;
         let mut writer = objects.put_streaming(&names::big(id)).await.map_err(refused)?;

@@ -1,4 +1,4 @@
-//! Runs `deliver`: new segments as they come, natural batches, local items when due.
+//! Runs `deliver`: new segments as they come, in natural batches.
 
 use std::time::Duration;
 
@@ -6,13 +6,12 @@ use engine::{Event, ObjectKey, Subscription};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mail::Instant;
-use store::{Announced, Store};
+use store::Store;
 use tokio::sync::watch;
 
 use super::{Waiting, instant_of, stopped};
 use crate::deliver::Deliver;
 use crate::handler::{Handler, Outcome};
-use crate::local_items::LocalItems;
 
 /// Segments in one batch.
 const BATCH_MAX: usize = 64;
@@ -27,10 +26,6 @@ const HANGS_AFTER: Duration = Duration::from_millis(100);
 /// itself: a single sender's next message comes sooner, and costs no sync more.
 const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
-/// Due rows read at once, and how often in one shard.
-const ITEMS_MAX: usize = 64;
-const PAGES_MAX: usize = 32;
-
 type Batch = (Vec<ObjectKey>, Vec<Outcome>);
 
 pub(super) struct Loop {
@@ -38,11 +33,9 @@ pub(super) struct Loop {
     stopping: watch::Receiver<bool>,
     events: Box<dyn Subscription>,
     deliver: Deliver,
-    items: LocalItems,
     waiting: Waiting<ObjectKey>,
     /// Until when nothing more is begun, while a batch is under way.
     hold: Instant,
-    look_at_items: Instant,
 }
 
 impl Loop {
@@ -51,37 +44,21 @@ impl Loop {
         Self {
             events: store.engines().events.subscribe(),
             deliver: Deliver::new(store.clone()),
-            items: LocalItems::new(store.clone()),
             waiting: Waiting::new(),
             hold: now,
-            look_at_items: now,
             stopping,
             store,
         }
     }
 
     pub(super) async fn run(self) {
-        let Self {
-            store,
-            mut stopping,
-            mut events,
-            deliver,
-            items,
-            mut waiting,
-            mut hold,
-            mut look_at_items,
-        } = self;
+        let Self { store, mut stopping, mut events, deliver, mut waiting, mut hold } = self;
         let clock = store.engines().clock.clone();
         let mut flying = FuturesUnordered::new();
         let mut flush_at = Instant::NEVER;
         loop {
             let now = clock.instant();
-            if now >= look_at_items {
-                due_items(&store, &items).await;
-                look_at_items = clock.instant().after(store.options().timing.item_retry / 2);
-            }
-            take_events(&mut events, &mut waiting, now, &mut look_at_items);
-            let now = clock.instant();
+            take_events(&mut events, &mut waiting, now);
             let free = flying.is_empty() || (flying.len() < BATCHES_MAX && now >= hold);
             if free && waiting.next() <= now {
                 let keys = waiting.take_due(now, BATCH_MAX);
@@ -104,7 +81,7 @@ impl Loop {
                 BATCHES_MAX.. => Instant::NEVER,
                 _ => waiting.next().max(hold),
             };
-            let wake = clock.sleep_until(next.min(look_at_items));
+            let wake = clock.sleep_until(next);
             tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => break,
@@ -114,7 +91,7 @@ impl Loop {
                         flush_at = clock.instant().after(FLUSH_AFTER);
                     }
                 }
-                event = events.next() => note(event, &mut waiting, now, &mut look_at_items),
+                event = events.next() => note(event, &mut waiting, now),
                 () = wake => {}
             }
         }
@@ -126,28 +103,17 @@ impl Loop {
 }
 
 /// All events that are there already, so that a batch takes them together.
-fn take_events(
-    events: &mut Box<dyn Subscription>,
-    waiting: &mut Waiting<ObjectKey>,
-    now: Instant,
-    look_at_items: &mut Instant,
-) {
+fn take_events(events: &mut Box<dyn Subscription>, waiting: &mut Waiting<ObjectKey>, now: Instant) {
     while let Some(event) = events.next().now_or_never() {
-        note(event, waiting, now, look_at_items);
+        note(event, waiting, now);
     }
 }
 
-fn note(
-    event: Option<Event>,
-    waiting: &mut Waiting<ObjectKey>,
-    now: Instant,
-    look_at_items: &mut Instant,
-) {
+fn note(event: Option<Event>, waiting: &mut Waiting<ObjectKey>, now: Instant) {
     match event {
         Some(Event::Object(key)) if store::names::parse_ingest(&key).is_some() => {
             waiting.add(now, key);
         }
-        Some(Event::Items) => *look_at_items = now,
         // Some were lost: the sweep finds what they named.
         None | Some(_) => {}
     }
@@ -165,33 +131,6 @@ fn ended(store: &Store, (keys, outcomes): Batch, waiting: &mut Waiting<ObjectKey
                 // The sweep brings it again, so it is never dropped.
                 tracing::error!(%key, %why, "a segment cannot be delivered");
                 metrics::counter!("postroad_segments_parked_total").increment(1);
-            }
-        }
-    }
-}
-
-/// Local items that are due. Rows of other kinds lie among them, so each shard is read to its end,
-/// up to a bound; what is behind it comes when those before it are done.
-async fn due_items(store: &Store, handler: &LocalItems) {
-    for shard in 0..store::rows::DUE_SHARDS {
-        let mut after: Option<Announced> = None;
-        for _ in 0..PAGES_MAX {
-            let due = match store.items().due(shard, after.as_ref(), ITEMS_MAX).await {
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look at due items");
-                    return;
-                }
-            };
-            let full = due.len() >= ITEMS_MAX;
-            after = due.last().cloned();
-            for outcome in handler.handle(due).await {
-                if let Outcome::Park { why } = outcome {
-                    tracing::error!(%why, "mail waits for somebody to look at its account");
-                }
-            }
-            if !full {
-                break;
             }
         }
     }
