@@ -13,7 +13,7 @@ use engine::{Nonce, VALUE_BYTES_MAX};
 use mail::codec::{Malformed, Reader, put_bytes, put_varint};
 use mail::{Seq, Timestamp};
 
-use crate::change::{ArrivalPlace, Change};
+use crate::change::Change;
 use crate::packing;
 use crate::place::ObjectNonce;
 
@@ -238,17 +238,6 @@ impl Entry {
         let change = body::decode(header.kind, body, inline)?;
         let Header { seq, nonce, time, totals, .. } = header;
         Ok(Self { seq, nonce, time, totals, change })
-    }
-
-    /// The change without the bytes of inline bodies: how history keeps it.
-    #[must_use]
-    pub fn has_inline(&self) -> bool {
-        match &self.change {
-            Change::Append(arrivals) | Change::Deliver(arrivals) => {
-                arrivals.iter().any(|arrival| matches!(arrival.place, ArrivalPlace::Inline(_)))
-            }
-            _ => false,
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{Nonce, ObjectKey};
+use mail::RecordId;
 use mail::codec::Malformed;
-use mail::{Account, RecordId};
 
 use super::root::{Parts, Run, kept};
 use super::{ChunkPart, Got, SummaryChunk, Wanted, block, history, root, summaries, wanted};
@@ -455,13 +455,5 @@ impl State {
         self.summary_chunks.clone_from(&written.summary_chunks);
         self.checkpoint = Some(written.checkpoint);
         true
-    }
-
-    /// Every object of this account that its messages and summaries need, but the chunks of the
-    /// checkpoint it was read from, which [`super::Root::chunk_objects`] tells.
-    #[must_use]
-    pub fn summary_objects(&self) -> BTreeSet<ObjectKey> {
-        let account: Account = self.account();
-        self.summary_chunks.iter().map(|chunk| chunk.at.key(account)).collect()
     }
 }

@@ -4,7 +4,8 @@ use mail::{RecordId, WriterId};
 
 use super::*;
 use crate::change::{
-    AccountObject, Arrival, Effect, FlagOp, MailboxChange, MailboxId, Move, SpecialUse,
+    AccountObject, Arrival, ArrivalPlace, Effect, FlagOp, MailboxChange, MailboxId, Move,
+    SpecialUse,
 };
 use crate::inline::Inline;
 use crate::place::{SegmentRef, Slot};

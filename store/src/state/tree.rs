@@ -36,7 +36,7 @@ fn validity_end(epoch: Epoch) -> u64 {
     u64::from(first_validity(epoch) - 1) + (1 << VALIDITY_BITS)
 }
 
-/// Makes the mailboxes that exist from the start (RFC 6154; issue: from the start).
+/// Makes the mailboxes that exist from the start, with their uses (RFC 6154 §2).
 pub(super) fn create_first(state: &mut State) {
     let uses = [
         (INBOX, None),
