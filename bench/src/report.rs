@@ -23,7 +23,7 @@ struct Measured {
     peers: Vec<Times>,
 }
 
-/// Budgets per delivered message (DESIGN, *Budgets*).
+/// Budgets per delivered message (docs/rules.md, *Budgets*).
 #[derive(Clone, Copy)]
 struct Budget {
     puts: f64,

@@ -31,7 +31,7 @@ use crate::session::Session;
 /// Messages judged by the state alone at once, between two looks at the clock.
 const STATE_GROUP: u32 = 16 * 1024;
 
-/// Most bytes of a header that is searched (LAYOUTS: header 1 MiB, and our prefix).
+/// Most bytes of a header that is searched (docs/rules.md: header 1 MiB, and our prefix).
 const HEADER_BYTES_MAX: u64 = 1024 * 1024 + 64 * 1024;
 
 /// How often a client that waits hears that it is not forgotten.

@@ -127,7 +127,7 @@ impl Message {
     }
 }
 
-/// What is changed (DESIGN.md, *Addresses, credentials, text*): nobody from outside speaks of checks
+/// What is changed (docs/rules.md, *Addresses and text*): nobody from outside speaks of checks
 /// in our name (RFC 8601 §5); what our people submit keeps its blind copies blind, and gets the
 /// Date and Message-ID that it lacks (RFC 6409 §8.1, §8.3).
 fn filter(caller: &Caller) -> Result<Filter, NotAField> {

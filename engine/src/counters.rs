@@ -1,4 +1,4 @@
-//! Counts of what the engines did: as metrics, and as numbers a benchmark reads (DESIGN.md,
+//! Counts of what the engines did: as metrics, and as numbers a benchmark reads (docs/rules.md,
 //! *Budgets*: counted, not timed).
 
 use std::sync::atomic::{AtomicU64, Ordering};

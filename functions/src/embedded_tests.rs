@@ -58,7 +58,7 @@ async fn mail_survives_restarts_and_compaction() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Near the budgets of DESIGN.md per delivered message at 20 and 100 senders; with room, for how much
+/// Near the budgets of docs/rules.md per delivered message at 20 and 100 senders; with room, for how much
 /// comes together is the scheduler's choice. The benchmark prints the exact counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivered_message_costs_what_was_planned() {

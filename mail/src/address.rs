@@ -1,6 +1,6 @@
 //! Addresses: domains, the canonical form by which addresses are looked up, and SMTP paths.
 //!
-//! The canonical form (DESIGN.md, *Addresses*): NFC, local part lower-cased, domain in A-labels.
+//! The canonical form (docs/rules.md, *Addresses*): NFC, local part lower-cased, domain in A-labels.
 //! What a client wrote is kept beside it in [`Path`], for text is never rewritten.
 
 #[cfg(test)]
@@ -212,7 +212,7 @@ impl Address {
     }
 
     /// This address without its `+detail`; `None` if it has none. Looked up when the full address
-    /// is unknown (DESIGN.md, *Addresses*; RFC 5233).
+    /// is unknown (docs/rules.md, *Addresses*; RFC 5233).
     #[must_use]
     pub fn without_detail(&self) -> Option<Self> {
         let (local, _) = self.local.split_once('+')?;

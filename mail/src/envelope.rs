@@ -4,7 +4,7 @@
 use crate::address::{Address, Path};
 use crate::codec::{Malformed, Reader, put_option, put_str, put_varint};
 
-/// Most recipients of one transaction (LAYOUTS.md); beyond it the edge answers 452.
+/// Most recipients of one transaction (docs/rules.md); beyond it the edge answers 452.
 pub const RECIPIENTS_MAX: usize = 1_000;
 
 /// Longest ENVID in its xtext form (RFC 3461 §4.4).

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::codec::{Malformed, Reader, put_bytes, put_varint};
 
-/// Most keywords one mailbox may know, and so one message may carry (LAYOUTS.md).
+/// Most keywords one mailbox may know, and so one message may carry (docs/rules.md).
 pub const KEYWORDS_MAX: usize = 1_000;
 
 /// Longest keyword in bytes. RFC 9051 sets no limit; ours keeps an entry small.

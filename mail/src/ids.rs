@@ -1,4 +1,4 @@
-//! Ids. Bytes of ids sort as the numbers in them: fixed width, big-endian (LAYOUTS.md).
+//! Ids. Bytes of ids sort as the numbers in them: fixed width, big-endian (docs/formats.md).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -85,7 +85,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// `acct` of LAYOUTS.md: id (16 bytes), epoch (4 bytes, big-endian).
+    /// `acct` of docs/formats.md: id (16 bytes), epoch (4 bytes, big-endian).
     #[must_use]
     pub fn to_bytes(self) -> [u8; 20] {
         let mut bytes = [0; 20];

@@ -1,6 +1,6 @@
 //! Mailbox names: one canonical name for each, modified UTF-7 for old clients, and the patterns of
 //! LIST. A name is only a label: mailboxes are stored by number, so that no name leads anywhere
-//! (RELIABILITY B4).
+//! (B4).
 
 pub mod pattern;
 pub mod utf7;
@@ -17,10 +17,10 @@ pub use pattern::ListPattern;
 /// Between the levels of a name.
 pub const SEPARATOR: char = '/';
 
-/// Longest level of a name in bytes (LAYOUTS.md).
+/// Longest level of a name in bytes (docs/rules.md).
 pub const LEVEL_BYTES_MAX: usize = 255;
 
-/// Longest name in bytes (LAYOUTS.md).
+/// Longest name in bytes (docs/rules.md).
 pub const NAME_BYTES_MAX: usize = 1_000;
 
 /// A canonical mailbox name: NFC, levels with "/" between them, `INBOX` (as first level) in upper

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use crate::summary::Field;
 
-/// Deepest nesting of multiparts and embedded messages that is looked into (LAYOUTS.md). Decoding
+/// Deepest nesting of multiparts and embedded messages that is looked into (docs/rules.md). Decoding
 /// refuses more, so walking a [`Part`] may recurse.
 pub const DEPTH_MAX: usize = 100;
 
-/// Most parts of a message that are looked into (LAYOUTS.md).
+/// Most parts of a message that are looked into (docs/rules.md).
 pub const PARTS_MAX: usize = 1_000;
 
 /// One entity (RFC 2045 §2.4): a whole message, a part of a multipart, or what an embedded message

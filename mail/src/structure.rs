@@ -23,7 +23,7 @@ use head::Head;
 use levels::{Delimiter, Levels};
 use preview::Preview;
 
-/// Most bytes that a scanner holds (DESIGN.md: at most 1 MiB of a message in memory).
+/// Most bytes that a scanner holds (docs/rules.md: at most 1 MiB of a message in memory).
 pub const HELD_BYTES_MAX: usize = 1024 * 1024;
 
 /// Longest boundary that is taken. RFC 2046 §5.1.1 allows 70; longer ones are met.
@@ -47,7 +47,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Those of LAYOUTS.md.
+    /// Those of docs/rules.md.
     fn default() -> Self {
         Self { header_bytes: 1024 * 1024, parts: PARTS_MAX, depth: DEPTH_MAX }
     }
@@ -62,7 +62,7 @@ pub struct Scanned {
     pub header_too_large: bool,
     /// Header fields of the message by name, counted for loop detection and well-formedness.
     pub counts: Counts,
-    /// Whether a bare LF or a bare CR occurs, or a NUL: not allowed but in BDAT (RELIABILITY A1).
+    /// Whether a bare LF or a bare CR occurs, or a NUL: not allowed but in BDAT (A1).
     pub odd_bytes: OddBytes,
 }
 

@@ -9,7 +9,7 @@ use crate::part::Part;
 
 pub use encoding::{SUMMARY_BYTES_MAX, SUMMARY_RAW_MAX};
 
-/// Longest preview in bytes of UTF-8 (LAYOUTS.md; RFC 8970 §3.1 wants at least 200 characters
+/// Longest preview in bytes of UTF-8 (docs/rules.md; RFC 8970 §3.1 wants at least 200 characters
 /// where there are so many; clients show fewer).
 pub const PREVIEW_BYTES_MAX: usize = 256;
 
@@ -67,7 +67,7 @@ impl Field {
     }
 }
 
-/// The header fields that clients list by (LAYOUTS.md, *Segment*). The order is that of the stored
+/// The header fields that clients list by (docs/formats.md). The order is that of the stored
 /// numbers: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FieldName {

@@ -312,6 +312,6 @@ fn summaries_of_usual_mail_are_within_their_budget() {
     sizes.sort_unstable();
     let (median, p95) = (sizes[sizes.len() / 2], sizes[sizes.len() * 95 / 100]);
     println!("summaries: median {median}, 95 % {p95}, largest {} bytes", sizes[sizes.len() - 1]);
-    // DESIGN.md, Budgets.
+    // docs/rules.md, Budgets.
     assert!(median <= 450 && p95 <= 600, "median {median}, 95 % {p95}");
 }

@@ -1,7 +1,7 @@
 //! Trace headers: what we put before a message (RFC 5321 §4.4), and how loops are seen (§6.3).
 //!
 //! What is known only at the end of acceptance forms the *prefix* of a record: a message reads
-//! prefix + body, the same for all its recipients (LAYOUTS.md, *Segment*).
+//! prefix + body, the same for all its recipients (docs/formats.md).
 
 #[cfg(test)]
 mod tests;
@@ -77,7 +77,7 @@ impl With {
 
 impl Received<'_> {
     /// The field with its line end. Whatever the client said, it is one well-formed field: bytes
-    /// that could end a clause, a comment or the line are replaced (RELIABILITY D3).
+    /// that could end a clause, a comment or the line are replaced (D3).
     #[must_use]
     pub fn field(&self) -> String {
         let mut folded = Folded::new("Received:");

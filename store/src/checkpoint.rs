@@ -1,5 +1,5 @@
 //! Checkpoints: the state of an account in object storage, from which it opens in at most three
-//! requests (DESIGN.md, *Reading*; docs/formats.md has every byte).
+//! requests (docs/rules.md, *Reading*; docs/formats.md has every byte).
 //!
 //! A **root** names everything: mailboxes, tables, the window, what vanished, and the blocks of
 //! messages. A **block** holds up to 1,024 messages of a mailbox by columns; it lies in a chunk

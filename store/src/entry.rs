@@ -1,4 +1,4 @@
-//! One entry of an account's log: a header of fixed size and the encoded [`Change`] (LAYOUTS.md,
+//! One entry of an account's log: a header of fixed size and the encoded [`Change`] (docs/rules.md,
 //! *Entry*; docs/formats.md has every byte).
 //!
 //! The row's version is the entry's seq, and the header repeats it. The body is in the row up to

@@ -1,4 +1,4 @@
-//! Keys of objects (LAYOUTS.md, *Objects*). Numbers are 16 hex digits, so keys sort as numbers.
+//! Keys of objects (docs/formats.md). Numbers are 16 hex digits, so keys sort as numbers.
 
 use engine::ObjectKey;
 use mail::{Account, RecordId, Seq, WriterId};

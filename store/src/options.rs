@@ -10,7 +10,7 @@ pub struct Options {
     pub region: String,
     /// Name of this edge in its writer rows; for people.
     pub edge: String,
-    /// Largest message taken, in bytes (RFC 1870; LAYOUTS: 50 MiB).
+    /// Largest message taken, in bytes (RFC 1870; docs/rules.md: 50 MiB).
     pub message_bytes_max: u64,
     /// Up to so many bytes of a message are kept in memory; a longer one streams into `big/`.
     pub spool_bytes_max: usize,

@@ -1,4 +1,4 @@
-//! Every row of the index: keys, and values with a version byte in front (LAYOUTS.md, *Index
+//! Every row of the index: keys, and values with a version byte in front (docs/formats.md, *Index
 //! rows*; docs/formats.md). Numbers in keys are big-endian and of fixed width, so that keys sort
 //! as the numbers in them.
 //!

@@ -1,4 +1,4 @@
-//! Segments: immutable objects that hold records (LAYOUTS.md, *Segment*; docs/formats.md has every
+//! Segments: immutable objects that hold records (docs/formats.md; docs/formats.md has every
 //! byte).
 //!
 //! ```text

@@ -203,7 +203,7 @@ fn a_port_that_is_taken_is_told_before_anything_is_touched() {
     assert!(!fresh.join("store").exists());
 }
 
-/// RELIABILITY C1: guessing becomes slow, at every protocol of the process alike, and whom it is
+/// C1: guessing becomes slow, at every protocol of the process alike, and whom it is
 /// guessed at notices nothing, not even from the same address.
 #[test]
 fn guessing_becomes_slow_and_the_victim_notices_nothing() {

@@ -33,7 +33,7 @@ struct Controls {
 struct Control {
     /// The rule's name.
     name: String,
-    /// Its row of HOLES.md, and the rule, in one line.
+    /// Its row of docs/rules.md, and the rule, in one line.
     about: String,
     /// Seeds to play at most; the first red one ends it.
     seeds: u32,

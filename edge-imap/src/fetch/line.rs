@@ -16,7 +16,7 @@ use crate::fetch::{envelope, fields, structure};
 use crate::flags;
 use crate::selection::Listed;
 
-/// Most bytes of a header that are read to select fields from it (LAYOUTS: header 1 MiB).
+/// Most bytes of a header that are read to select fields from it (docs/rules.md: header 1 MiB).
 const HEADER_BYTES_MAX: u64 = 1024 * 1024 + 64 * 1024;
 
 /// Written lines wait for so many bytes before they go out.

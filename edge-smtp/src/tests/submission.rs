@@ -169,7 +169,7 @@ async fn scram_shows_known_and_unknown_users_a_salt() {
     assert!(salts[1] != salts[0] && salts[1] == salts[2]);
 }
 
-// DESIGN.md, *Addresses, credentials, text*: nothing else is changed.
+// docs/rules.md, *Addresses and text*: nothing else is changed.
 #[tokio::test(start_paused = true)]
 async fn a_submission_loses_bcc_and_gets_what_it_lacks() {
     let office = Office::start(Role::Submission).await;

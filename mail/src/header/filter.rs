@@ -1,5 +1,5 @@
 //! Takes fields out of a message's header, and adds what it lacks, while it streams through: the
-//! few cases in which a message is changed at all (DESIGN.md, *Addresses, credentials, text*).
+//! few cases in which a message is changed at all (docs/rules.md, *Addresses and text*).
 
 use crate::header::{is_blank, name_length};
 use crate::trace::NotAField;

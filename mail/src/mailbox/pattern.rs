@@ -1,7 +1,7 @@
 //! LIST patterns (RFC 9051 §6.3.9): `*` stands for anything, `%` for anything without separator.
 //!
 //! All ways to match are followed at once, as bits, so that no pattern can make it slow
-//! (RELIABILITY B2): each byte of a name costs one step per 64 bytes of the pattern.
+//! (B2): each byte of a name costs one step per 64 bytes of the pattern.
 
 use unicode_normalization::UnicodeNormalization;
 

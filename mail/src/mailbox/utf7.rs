@@ -1,5 +1,5 @@
 //! Modified UTF-7 (RFC 3501 §5.1.3). There is exactly one right form of each text; reading refuses
-//! every other one, such as `&AC8-` for "/" (RELIABILITY B4).
+//! every other one, such as `&AC8-` for "/" (B4).
 
 /// Modified base64: "," for "/", no padding.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";

@@ -17,7 +17,7 @@ use crate::codec::{Malformed, Reader, put_bytes, put_str, put_varint};
 use crate::part::{DEPTH_MAX, Disposition, Embedded, Encoding, Inside, PARTS_MAX, Param, Part};
 use crate::summary::{Field, FieldName, PREVIEW_BYTES_MAX, Summary};
 
-/// Largest encoded summary (LAYOUTS.md).
+/// Largest encoded summary (docs/rules.md).
 pub const SUMMARY_BYTES_MAX: usize = 8 * 1024;
 
 /// Largest summary before compression. Bounds what decoding allocates.

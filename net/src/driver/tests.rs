@@ -298,7 +298,7 @@ async fn the_cores_deadline_is_kept() {
     assert_eq!(test.rest().await, ("late\n".to_owned(), End::Closed));
 }
 
-/// RELIABILITY B3: a byte a minute is not content.
+/// B3: a byte a minute is not content.
 #[tokio::test]
 async fn content_that_drips_is_ended() {
     let mut test = start();
@@ -384,7 +384,7 @@ async fn a_drain_cuts_who_does_not_end() {
     assert_eq!(test.rest().await, ("hello\n".to_owned(), End::Cut));
 }
 
-/// DESIGN *Budgets*: an idle connection is small. Grows here before it is seen in a process.
+/// docs/rules.md, *Budgets*: an idle connection is small. Grows here before it is seen in a process.
 #[tokio::test]
 async fn an_idle_connection_is_small() {
     let (_client, server) = tokio::io::duplex(16);

@@ -99,7 +99,7 @@ async fn a_proxy_of_ours_is_believed_and_must_speak() {
     }
 }
 
-/// RELIABILITY C3's cousin: anybody may send a header, only proxies are believed.
+/// C3's cousin: anybody may send a header, only proxies are believed.
 #[tokio::test]
 async fn a_stranger_is_not_believed() {
     let test = start(LimitsOptions::default(), TlsMode::None, &["192.0.2.0/24"]);
@@ -167,7 +167,7 @@ async fn the_last_words_are_heard() {
     assert_eq!(text, "127.0.0.1 Direct\nbye\n");
 }
 
-/// RELIABILITY B3: who says nothing where a handshake or a proxy's header is due is let go, and
+/// B3: who says nothing where a handshake or a proxy's header is due is let go, and
 /// counted only once it is known who that is.
 #[tokio::test(start_paused = true)]
 async fn stalled_handshakes_end() {

@@ -85,7 +85,7 @@ async fn both_sides_agree_on_the_channel_binding() {
     assert_eq!(info.server_end_point.as_deref(), Some(hash.as_ref()));
 }
 
-/// RELIABILITY A5: who says to speak something else gets no further.
+/// A5: who says to speak something else gets no further.
 #[tokio::test]
 async fn another_protocols_client_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +140,7 @@ fn wildcards_stand_for_one_label() {
     assert!(!matches_name("*.example.test", "example.test"));
 }
 
-/// RELIABILITY A2, RFC 3207 §4.2.
+/// A2, RFC 3207 §4.2.
 #[tokio::test]
 async fn what_came_in_the_clear_after_starttls_is_nobodys() {
     let dir = tempfile::tempdir().unwrap();

@@ -140,7 +140,7 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
     }
     at_least(["upkeep", "checkpoint_entries"], config.upkeep.checkpoint_entries, 1, "");
     at_least(["upkeep", "compact_messages"], config.upkeep.compact_messages, 1, "");
-    // LAYOUTS: the ring has 128 slots; who appends must never find it full.
+    // docs/rules.md: the ring has 128 slots; who appends must never find it full.
     if config.upkeep.checkpoint_entries > 64 {
         let problem = "`upkeep.checkpoint_entries` is too large";
         mistakes.add(&origin(tree, &["upkeep", "checkpoint_entries"]), problem, "write at most 64");

@@ -1,7 +1,7 @@
 //! What a server can say, typed, and its encoder (RFC 9051 §7).
 //!
 //! Whatever the values are, what is written is one well-formed response: text loses CR, LF and NUL
-//! (RELIABILITY D3), strings become quoted or literals as their octets need, mailbox names follow
+//! (D3), strings become quoted or literals as their octets need, mailbox names follow
 //! [`Style`], and a keyword that is no atom is not written at all.
 
 pub mod code;

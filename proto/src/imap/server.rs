@@ -3,7 +3,7 @@
 //! What it holds is bounded: before login one command of at most [`LOGIN_BYTES_MAX`], after it one
 //! of at most [`COMMAND_BYTES_MAX`] with literals of at most [`LITERAL_BYTES_MAX`] (B1), its tree
 //! (at most eight times that), what is being sent, and 64 KiB of an APPEND. While it waits for a
-//! command it holds no buffer. Why these bounds: docs/decisions/0020. Pipelined commands stay with
+//! command it holds no buffer. Why these bounds: docs/decisions/0022. Pipelined commands stay with
 //! the driver: one at a time, in order.
 
 mod append;

@@ -183,7 +183,7 @@ impl Chunk {
                     return (input.len(), input.len(), Then::More);
                 }
                 (Some(b'\r'), Some(b'\n')) => at += 2,
-                // DESIGN, *text*: the one place where a bare LF is mended, for some senders'
+                // docs/rules.md, *Addresses and text*: the one place where a bare LF is mended, for some senders'
                 // libraries do so; no end of message is looked for here, so nothing is smuggled.
                 (Some(b'\n'), _) => return (at, at + 1, Then::CrLf),
                 (Some(0), _) => {

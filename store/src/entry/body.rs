@@ -19,7 +19,7 @@ use crate::place::{ObjectNonce, SegmentRef, Slot};
 const MOVES_MAX: usize = 65_536;
 /// Most segments or objects let go in one entry: the state remembers those of 128 entries [F, G].
 const LET_GO_MAX: usize = 8_192;
-/// Longest mailbox name in all (LAYOUTS.md).
+/// Longest mailbox name in all (docs/rules.md).
 const NAME_BYTES_MAX: usize = 1_000;
 /// Longest key of an effect, and reason of a void.
 const TEXT_BYTES_MAX: usize = 512;

@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Stop};
 use crate::imap::command::{Append, Date, DateTime, Flag, Set, SetNumber, SetRange, Tag};
 use mail::Timestamp;
 
-/// Flags that one command may name; as many keywords as a mailbox may have (LAYOUTS).
+/// Flags that one command may name; as many keywords as a mailbox may have (docs/rules.md).
 const FLAGS_MAX: usize = 1_000;
 
 impl Cursor<'_> {

@@ -66,7 +66,7 @@ fn data_ends_at_a_dot_alone_and_other_dots_are_unstuffed() {
     check("ä\r\n.\r\n".as_bytes(), "ä\r\n".as_bytes(), b"", None);
 }
 
-/// RELIABILITY A1: what some servers have taken for the end of a message.
+/// A1: what some servers have taken for the end of a message.
 const SMUGGLED: [&[u8]; 11] = [
     b"\n.\n",
     b"\n.\r",

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::replay::{Run, config};
 
-/// RELIABILITY A1.
+/// A1.
 const SEQUENCES: [&[u8]; 11] = [
     b"\n.\n",
     b"\n.\r",
