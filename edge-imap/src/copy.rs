@@ -103,14 +103,19 @@ impl Session {
         let (mut last, mut after) = (None, 0);
         // As many entries as it takes, from the first UID to the last, so that it ends.
         loop {
+            // Decided again after a conflict: what was decided before counts only once it is done.
+            let mut until = after;
             let decide = |state: &State| {
                 let mailbox = state.mailbox(id).ok_or(Refusal::Nothing)?;
                 let gone = first_ranges(&above(&deleted(mailbox, uids), after), ENTRY_RANGES);
-                after = gone.last().ok_or(Refusal::Nothing)?;
+                until = gone.last().ok_or(Refusal::Nothing)?;
                 Ok(Change::Expunge { mailbox: id, uids: gone })
             };
             match log.change(decide).await {
-                Ok(changed) => last = Some(changed),
+                Ok(changed) => {
+                    last = Some(changed);
+                    after = until;
+                }
                 Err(ChangeError::Refused(Refusal::Nothing)) => return Ok(last),
                 Err(error) => return Err(error.into()),
             }

@@ -96,16 +96,19 @@ impl Session {
         }
         let mailbox = selected.id;
         loop {
+            // Decided again after a conflict: what was decided before counts only once it is done.
+            let mut until = after;
             let decide = |state: &State| {
                 let unseen = state.mailbox(mailbox).map(|mailbox| unseen(mailbox, uids));
                 let unseen = above(&unseen.unwrap_or_default(), after);
                 let uids = first_ranges(&unseen, ENTRY_RANGES);
-                after = uids.last().ok_or(Nothing)?;
+                until = uids.last().ok_or(Nothing)?;
                 let flags = FlagSet::system(SystemFlags::SEEN);
                 Ok(Change::Flags { mailbox, uids, op: FlagOp::Add, flags })
             };
             match log.change(decide).await {
                 Ok(changed) => {
+                    after = until;
                     entries.push(changed.seq);
                     let flagged = changed.effects.flagged.map(|(_, uids)| uids);
                     made_seen = made_seen.union(&flagged.unwrap_or_default());

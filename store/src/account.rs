@@ -205,7 +205,8 @@ impl AccountLog {
     }
 
     /// Decides on the newest state and appends what was decided; decides again after each
-    /// conflict, so that a command is never carried out on a state it has not seen.
+    /// conflict, so that a command is never carried out, nor refused, on a state it has not seen.
+    /// `decide` may be asked several times; only what it said last is done.
     /// # Errors
     /// [`ChangeError::Refused`]: what `decide` said. [`ChangeError::Log`]: see [`LogError`]; only
     /// [`LogError::Unknown`] leaves open whether it happened.
@@ -215,12 +216,27 @@ impl AccountLog {
     ) -> Result<Changed, ChangeError<E>> {
         let turn = self.lane.lock().await;
         let mut backoff = self.cx.backoff();
+        // The head, once it was read by this call.
+        let mut seen = None;
         for tried in 0..CONFLICTS_MAX {
             // [T]: within this process the lane is enough; other processes are let go first.
             if tried >= CONFLICTS_AT_ONCE {
                 backoff.pause().await;
             }
-            let change = decide(&self.read_state().state).map_err(ChangeError::Refused)?;
+            let decided = decide(&self.read_state().state);
+            let change = match decided {
+                Ok(change) => Some(change),
+                Err(refused) if seen == Some(self.seq()) => {
+                    return Err(ChangeError::Refused(refused));
+                }
+                Err(_) => None,
+            };
+            let Some(change) = change else {
+                // [X]: refused on what may be old; look before saying so.
+                self.catch_up(&turn).await?;
+                seen = Some(self.seq());
+                continue;
+            };
             match self.append(&turn, change).await {
                 Ok(Some(changed)) => return Ok(changed),
                 Ok(None) => {}

@@ -71,16 +71,30 @@ fn sender(to: SocketAddr, large: bool, stop: &AtomicBool) -> Round {
     round
 }
 
+/// Which messages are a client's to touch: of so many clients, those of this one. Two that touch the
+/// same message would each be right in what the other makes wrong.
+#[derive(Clone, Copy)]
+struct Mine {
+    number: u64,
+    of: u64,
+}
+
+impl Mine {
+    fn has(self, id: &str) -> bool {
+        id.bytes().map(u64::from).sum::<u64>() % self.of == self.number
+    }
+}
+
 /// A client that appends, flags, moves and expunges until the connection breaks, or it is to stop.
-fn client(to: SocketAddr, seed: u64, stop: &AtomicBool) -> Round {
+fn client(to: SocketAddr, seed: u64, mine: Mine, stop: &AtomicBool) -> Round {
     let mut round = Round::default();
     let mut seeded = Seeded::new(seed);
     let Ok(mut imap) = Imap::login(to, USER, PASSWORD) else { return round };
-    while !stop.load(Ordering::Relaxed) && step(&mut imap, &mut seeded, &mut round).is_ok() {}
+    while !stop.load(Ordering::Relaxed) && step(&mut imap, &mut seeded, mine, &mut round).is_ok() {}
     round
 }
 
-fn step(imap: &mut Imap, seeded: &mut Seeded, round: &mut Round) -> io::Result<()> {
+fn step(imap: &mut Imap, seeded: &mut Seeded, mine: Mine, round: &mut Round) -> io::Result<()> {
     let id = fresh("append");
     let large = seeded.below(5) == 0;
     let text = if large { sized(&id, 60_000) } else { message(&id) };
@@ -94,7 +108,8 @@ fn step(imap: &mut Imap, seeded: &mut Seeded, round: &mut Round) -> io::Result<(
     }
     let from = if seeded.below(2) == 0 { "INBOX" } else { "Drafts" };
     imap.select(from)?;
-    let all = listed(imap)?;
+    let mut all = listed(imap)?;
+    all.retain(|(_, id)| mine.has(id));
     let Some((uid, id)) = seeded.one_of(&all).cloned() else { return Ok(()) };
     match seeded.below(3) {
         0 => {
@@ -165,7 +180,12 @@ fn verify(imap_at: SocketAddr, known: &Round, seen: &mut Seen, what: &str) {
     let verdict = known.ledger.judge(&found, &removed);
     assert!(verdict.is_clean(), "{what}: {verdict:#?}");
     for id in &known.gone {
-        assert!(!places.contains_key(id), "{what}: {id} was expunged and is back");
+        assert!(
+            !places.contains_key(id),
+            "{what}: {id} was expunged and is back in {:?}; moved: {}",
+            places.get(id),
+            known.archived.contains(id)
+        );
     }
     for id in &known.flagged {
         let flag = places.get(id).is_none_or(|(_, flagged)| *flagged);
@@ -201,8 +221,10 @@ fn burst(smtp: &[SocketAddr], imap: &[SocketAddr], seed: u64, kill: impl FnOnce(
         for (number, &to) in smtp.iter().cycle().take(4).enumerate() {
             clients.push(scope.spawn(move || sender(to, number == 3, stop)));
         }
+        let of = u64::try_from(imap.len()).unwrap();
         for (number, &to) in (0..).zip(imap) {
-            clients.push(scope.spawn(move || client(to, seed * 8 + number, stop)));
+            let mine = Mine { number, of };
+            clients.push(scope.spawn(move || client(to, seed * 8 + number, mine, stop)));
         }
         let moment = 20 + u64::try_from(seeded.below(400)).unwrap();
         wait::pause(Duration::from_millis(moment));

@@ -23,8 +23,8 @@ const GROUP_BYTES: usize = 2 << 20;
 /// Below this much room nothing is begun: certainly not done is better than unknown.
 const ROOM_BYTES: u64 = 8 << 20;
 
-/// Pages of the log from which on it is copied back by the thread: 16 MiB (decision 0004).
-const COPY_PAGES: u64 = 4_000;
+/// Pages of the log from which on it is copied back by the thread: 32 MiB (decision 0005).
+const COPY_PAGES: u64 = 8_000;
 
 /// Pages left to copy that the writer copies itself, so that the log starts again.
 const REST_PAGES: u64 = 500;

@@ -341,3 +341,20 @@ async fn who_only_reads_keeps_no_more_of_the_tail_than_a_checkpoint_leaves() {
     assert!(two.view(State::tail_bytes) < 2 * 1024 * 1024);
     assert_eq!(exists(&two), 300);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_refused_on_an_old_state() {
+    let world = World::default();
+    let (a, b) = (store(&world, "a"), store(&world, "b"));
+    let (one, two) = (a.account(ACCOUNT).await.unwrap(), b.account(ACCOUNT).await.unwrap());
+    append(&a, &one).await;
+    let expunge = |state: &State| {
+        let uids = state.mailbox(MailboxId::INBOX).unwrap().uids();
+        if uids.is_empty() {
+            return Err("nothing there");
+        }
+        Ok(Change::Expunge { mailbox: MailboxId::INBOX, uids })
+    };
+    two.change(expunge).await.unwrap();
+    assert!(matches!(one.change(expunge).await, Err(ChangeError::Refused("nothing there"))));
+}
