@@ -104,10 +104,14 @@ impl Drop for Peer {
             }
         }
         // What they left behind is ours now; an office that still runs is not asked to end.
-        for _ in 0..REAP_LOOKS {
+        let mut looks = 0;
+        while looks < REAP_LOOKS {
             match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
                 Ok(Some(_)) => {}
-                Ok(None) => wait::pause(STOP_STEP),
+                Ok(None) => {
+                    looks += 1;
+                    wait::pause(STOP_STEP);
+                }
                 Err(_) => break,
             }
         }

@@ -188,6 +188,9 @@ impl Measured {
     }
 }
 
+/// What the last write of a turn may add, at most a twentieth.
+const SLACK: f64 = 0.01;
+
 /// A value with its budget, marked where it is over.
 fn beside(value: f64, budget: Option<f64>) -> String {
     // Three places where they matter.
@@ -197,8 +200,10 @@ fn beside(value: f64, budget: Option<f64>) -> String {
         _ => 0,
     };
     match budget {
-        // Budgets have two places; what a turn's last moment adds is less.
-        Some(budget) if value > budget + 0.005 => format!("{value:.places$} [{budget}] !"),
+        // Budgets have two places; what a turn's last write adds is less.
+        Some(budget) if value > budget + SLACK.min(budget / 20.0) => {
+            format!("{value:.places$} [{budget}] !")
+        }
         Some(budget) => format!("{value:.places$} [{budget}]"),
         None => format!("{value:.places$}"),
     }
