@@ -48,7 +48,14 @@ pub(crate) async fn find(office: &Office, store: &Store) -> Vec<String> {
         let Ok(log) = store.account(people::account(name)).await else { continue };
         log.view(|state| {
             let used = state.segments().filter(|used| used.live > 0).map(|used| used.segment);
-            named.extend(used.map(|segment| names::segment(people::account(name), segment)));
+            let account = people::account(name);
+            for segment in used {
+                named.insert(names::segment(account, segment));
+                if let SegmentRef::Account { nonce } = segment {
+                    // A large APPEND lies in an object beside its segment.
+                    named.insert(names::big(names::account_big(account, nonce)));
+                }
+            }
             let ingest = |segment: &SegmentRef| matches!(segment, SegmentRef::Ingest { .. });
             for used in state.segments().filter(|used| ingest(&used.segment)) {
                 wrong.push(format!("I5: {name} holds {:?} for ever", used.segment));
@@ -59,7 +66,7 @@ pub(crate) async fn find(office: &Office, store: &Store) -> Vec<String> {
         let of_account = key.as_str().starts_with("acct/");
         let is = |kind: &str| of_account && key.as_str().contains(kind);
         roots += usize::from(is("/c/"));
-        if !of_account {
+        if !of_account && !named.contains(&key) {
             wrong.push(format!("I5: {key} is dead and there for ever"));
         } else if is("/s/") && !named.contains(&key) {
             wrong.push(format!("I5: {key} is named by nothing and there for ever"));

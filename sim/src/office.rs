@@ -75,7 +75,8 @@ fn options(name: &str) -> Options {
             commit_patience: s(60),
             unavailable_patience: s(2),
             writer_life: s(25),
-            writer_kept: s(60),
+            // Longer than any clock jumps while writes are under way, as in earnest [b, C].
+            writer_kept: s(40 * 3_600),
             claim_lease: ms(700),
             sweep: s(2),
             directory_fresh: s(1),
@@ -83,7 +84,7 @@ fn options(name: &str) -> Options {
             compact_after: s(15),
             restore_window: s(20),
             backup_interval: s(5),
-            item_kept: s(3_000),
+            item_kept: s(40 * 3_600),
             item_retry: s(6),
             hint_kept: s(60),
             audit: s(10),
