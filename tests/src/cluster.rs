@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::office::{PASSWORD, Process, binary};
+use crate::office::{PASSWORD, Process, run_admin};
 
 /// Listeners of an edge, all on ports that the system chooses.
 const LISTENERS: [&str; 6] = ["smtp", "submission", "submissions", "imap", "imaps", "http"];
@@ -108,18 +107,7 @@ impl Cluster {
     /// # Panics
     /// If it fails.
     pub fn admin(&self, name: &str, arguments: &[&str], input: &str) -> String {
-        use std::io::Write as _;
-        let mut child = Command::new(binary())
-            .args(arguments)
-            .arg("--config")
-            .arg(self.config(name))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
-        let output = child.wait_with_output().unwrap();
+        let output = run_admin(&self.config(name), arguments, input);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -28,6 +28,23 @@ pub fn binary() -> PathBuf {
     let binary = target.join("postroad");
     assert!(binary.exists(), "{} is not built: cargo build -p postroad", binary.display());
     binary
+}
+
+/// Runs an admin command on a configuration, with this on its standard input, whatever its end.
+pub(crate) fn run_admin(config: &Path, arguments: &[&str], input: &str) -> Output {
+    use std::io::Write as _;
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input closes it: no failure of the test.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    child.wait_with_output().unwrap()
 }
 
 /// A running process of ours; killed and reaped on drop.
@@ -272,20 +289,8 @@ impl Office {
     /// # Panics
     /// If it cannot be started.
     #[must_use]
-    pub fn try_admin(&self, arguments: &[&str], input: &str) -> std::process::Output {
-        use std::io::Write as _;
-        let mut child = Command::new(binary())
-            .args(arguments)
-            .arg("--config")
-            .arg(self.data().join("postroad.toml"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input closes it: no failure of the test.
-        child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
-        child.wait_with_output().unwrap()
+    pub fn try_admin(&self, arguments: &[&str], input: &str) -> Output {
+        run_admin(&self.data().join("postroad.toml"), arguments, input)
     }
 
     /// Waits until a mailbox has so many messages, then returns them.
