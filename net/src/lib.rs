@@ -7,6 +7,7 @@
 //! [`engine::Tasks`]. A [`Peer`] is who really talks to us, which need not be the socket's other
 //! end (PROXY protocol, links).
 
+pub mod dns;
 mod drain;
 mod driver;
 mod edge;
@@ -14,6 +15,7 @@ mod limits;
 mod listener;
 mod peer;
 mod proxy;
+pub mod send;
 mod server;
 mod throttle;
 mod tls;

@@ -10,6 +10,7 @@
 //! some 40 KiB and the envelope, whatever a client sends.
 
 mod ask;
+pub mod client;
 mod command;
 mod config;
 mod content;
