@@ -96,7 +96,7 @@ pub struct Listed {
 /// Room left in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that can still be written.
+    /// Bytes that can still be written, but for the ballast's share.
     pub free: u64,
     /// Bytes in all.
     pub total: u64,
@@ -164,7 +164,8 @@ pub trait Objects: Send + Sync {
     /// directory, where batches pay, four on S3.
     fn puts_in_flight(&self) -> usize;
 
-    /// Room left, `None` where it has no bound.
+    /// Room left for mail, `None` where it has no bound. The ballast's share is never part of it,
+    /// also while it is given up: else accepting would take the room that was made for deleting [α].
     /// # Errors
     /// [`ReadError`].
     async fn space(&self) -> Result<Option<Space>, ReadError>;

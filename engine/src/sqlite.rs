@@ -64,6 +64,19 @@ pub(crate) enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What the database said, unless it only wants room.
+    fn database(path: &Path, cause: rusqlite::Error) -> Self {
+        let path = path.to_path_buf();
+        match cause.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                Self::File { path, cause: std::io::ErrorKind::StorageFull.into() }
+            }
+            _ => Self::Database { path, cause: cause.into() },
+        }
+    }
+}
+
 /// The engine is closed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum Closed {
@@ -110,10 +123,7 @@ impl Sqlite {
         let path = directory.join("rows.db");
         let time = StoreTime::start();
         let health = Arc::new(Health::default());
-        let database = |cause: rusqlite::Error| OpenError::Database {
-            path: path.clone(),
-            cause: cause.into(),
-        };
+        let database = |cause| OpenError::database(&path, cause);
         let file = |cause| OpenError::File { path: directory.to_path_buf(), cause };
         let (connection, turn) = connection::create(directory, &path)?;
 

@@ -10,6 +10,7 @@
 
 pub mod cluster;
 pub mod corpus;
+pub mod disk;
 pub mod imap;
 pub mod ledger;
 pub mod message;

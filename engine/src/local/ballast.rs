@@ -49,6 +49,11 @@ impl Ballast {
         file.sync_all()
     }
 
+    /// How much of the free room is its own, to be taken back.
+    pub(super) fn given_up_bytes(&self) -> u64 {
+        if self.path.exists() { 0 } else { self.bytes }
+    }
+
     /// Gives up its room.
     pub(super) fn release(&self) -> io::Result<()> {
         match std::fs::remove_file(&self.path) {

@@ -33,6 +33,9 @@ use crate::{
     Counters, Listed, ObjectKey, ObjectWriter, Objects, Put, ReadError, Space, WriteError,
 };
 
+/// With less room than this a store is opened without its ballast.
+const OPENING_BYTES: u64 = 16 << 20;
+
 /// The engine.
 pub(super) struct LocalObjects {
     inner: Arc<Inner>,
@@ -57,9 +60,12 @@ impl LocalObjects {
         let folders = Folders::open(&config.directory.join("objects"), counters.clone())?;
         let maker = Maker::open(&folders, config, presence, counters.clone())?;
         let ballast = Ballast::new(config.directory.join("ballast"), config.ballast_bytes);
-        // Made only where it leaves room to work in: a full disk keeps what was given up.
         let free = space(folders.root())?.free;
-        if free / 4 > config.ballast_bytes
+        if free < OPENING_BYTES {
+            // The index cannot even be opened for reading without some room.
+            ballast.release()?;
+        } else if free / 4 > config.ballast_bytes
+            // Made only where it leaves room to work in: a full disk keeps what was given up.
             && let Err(error) = ballast.make()
         {
             tracing::warn!(%error, "no ballast: a full disk may not be able to delete");
@@ -237,7 +243,12 @@ impl Objects for LocalObjects {
     }
 
     async fn space(&self) -> Result<Option<Space>, ReadError> {
-        self.read(|inner| space(inner.folders.root()).map(Some).map_err(failed_read)).await
+        self.read(|inner| {
+            let Space { free, total } = space(inner.folders.root()).map_err(failed_read)?;
+            let free = free.saturating_sub(inner.ballast.given_up_bytes());
+            Ok(Some(Space { free, total }))
+        })
+        .await
     }
 
     async fn release_ballast(&self, released: bool) -> Result<(), WriteError> {

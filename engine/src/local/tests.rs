@@ -136,6 +136,15 @@ async fn the_ballast_is_given_up_and_made_again() {
     assert!(space.free > 0 && space.free < space.total);
 }
 
+#[tokio::test]
+async fn the_room_of_a_ballast_that_is_not_there_is_no_room_for_mail() {
+    let kept = tempfile::tempdir().unwrap();
+    let config = Config { ballast_bytes: 1 << 60, ..config(kept.path()) };
+    let engines = open(&config).unwrap();
+    assert!(!config.directory.join("ballast").exists());
+    assert_eq!(engines.objects.space().await.unwrap().unwrap().free, 0);
+}
+
 #[test]
 fn a_directory_of_another_format_is_refused() {
     let kept = tempfile::tempdir().unwrap();

@@ -119,7 +119,7 @@ impl Objects for Process {
         let state = self.world.state();
         Ok(options
             .capacity_bytes
-            .map(|total| Space { free: state.free(total, options.ballast_bytes), total }))
+            .map(|total| Space { free: state.free_for_mail(total, options.ballast_bytes), total }))
     }
 
     async fn release_ballast(&self, released: bool) -> Result<(), WriteError> {

@@ -122,6 +122,11 @@ impl State {
         capacity.saturating_sub(kept).saturating_sub(self.object_bytes)
     }
 
+    /// As [`Self::free`], the ballast's share not counted even while it is released.
+    pub(super) fn free_for_mail(&self, capacity: u64, ballast: u64) -> u64 {
+        capacity.saturating_sub(ballast).saturating_sub(self.object_bytes)
+    }
+
     pub(super) fn put_object(
         &mut self,
         key: &ObjectKey,

@@ -124,8 +124,7 @@ pub(super) fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connectio
 /// medium when this returns.
 pub(super) fn create(directory: &Path, path: &Path) -> Result<(Connection, Turn), OpenError> {
     let file = |cause| OpenError::File { path: directory.to_path_buf(), cause };
-    let database =
-        |cause: rusqlite::Error| OpenError::Database { path: path.into(), cause: cause.into() };
+    let database = |cause| OpenError::database(path, cause);
     let turn = Turn::open(directory).map_err(file)?;
     turn.take_within(OPENING_MAX).map_err(file)?;
     let made = !path.exists();
