@@ -12,6 +12,7 @@ mod handler;
 pub mod host;
 mod local_items;
 pub mod maintain;
+pub mod refusals;
 mod replicate;
 #[cfg(test)]
 mod testing;

@@ -13,7 +13,7 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("edge-smtp", &["engine", "mail", "net", "proto", "store"]),
     ("edge-imap", &["engine", "mail", "net", "proto", "store"]),
     ("edge-http", &["engine", "mail", "net", "store"]),
-    ("functions", &["engine", "mail", "store"]),
+    ("functions", &["engine", "mail", "net", "proto", "store"]),
     (
         "postroad",
         &[
@@ -28,7 +28,7 @@ const PICTURE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("sim", &["engine", "functions", "mail", "store", "tests"]),
+    ("sim", &["engine", "functions", "mail", "net", "store", "tests"]),
     (
         "bench",
         &[
