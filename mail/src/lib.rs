@@ -7,6 +7,7 @@
 pub mod address;
 pub mod codec;
 pub mod date;
+pub mod dmarc;
 pub mod envelope;
 pub mod flags;
 pub mod header;
@@ -14,6 +15,7 @@ pub mod ids;
 pub mod mailbox;
 pub mod part;
 pub mod reply;
+pub mod spf;
 pub mod structure;
 pub mod summary;
 pub mod text;
@@ -23,6 +25,7 @@ mod torture;
 pub mod trace;
 pub mod transfer;
 pub mod uidset;
+pub mod verdicts;
 
 pub use address::{Address, Domain, Path};
 pub use codec::Malformed;
@@ -37,3 +40,4 @@ pub use structure::{Limits, Scanned, Scanner};
 pub use summary::{Field, FieldName, Summary};
 pub use time::{Instant, Timestamp};
 pub use uidset::UidSet;
+pub use verdicts::Verdicts;
