@@ -30,8 +30,8 @@ use store::{Store, names};
 
 use crate::handler::{Handler, Outcome};
 
-pub(crate) use items::PARKED_FOR;
-pub(crate) use plan::{local_destination, parse_local};
+pub(crate) use items::{PARKED_FOR, make_item};
+pub(crate) use plan::{local_destination, pages, parse_local};
 pub(crate) use work::arrivals;
 
 /// Claims that were carried out and wait for the next batch to say so.

@@ -1,23 +1,23 @@
 //! Local items: mail for an account of ours that could not be appended when its segment was
-//! delivered [O, O′].
+//! delivered [O, O′]; `fan` items, what a plan had no room for [δ]; and parked ones that an admin
+//! had tried again.
 //!
-//! **Wakes it:** a due row. **Reads:** the item, the claim that names it, the account's state, the
-//! segment's index. **Writes:** one entry, then the item's row. **A second run is harmless:** the
-//! account is read before the item is seen to be still open, and only then is anything appended;
-//! ids in the window are left out [J].
+//! **Wakes it:** a due row. **Reads:** the item, the claim that names it, its pages, the accounts'
+//! states, the segment's index. **Writes:** its pages, entries, items that the pages name, then the
+//! item's row. **A second run is harmless:** whom a `fan` reaches is fixed in its pages before
+//! anything else; the accounts are read before the item is seen to be still open, and only then is
+//! anything appended; ids in the window are left out [J].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{Version, WriteError};
-use mail::{Account, Seq};
-use store::directory::Expanded;
+use mail::{Account, Seq, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Attempt, Item, ItemKind, ItemState, RecipientState};
+use store::rows::{Attempt, Item, ItemKind, ItemState, Plan, PlanAccount, RecipientState};
 use store::segment::Index;
 use store::{AccountLog, Announced, DeliverError, Delivered, Delivery, LogError, Store, names};
 
-use crate::deliver::{PARKED_FOR, arrivals, parse_local};
+use crate::deliver::{PARKED_FOR, arrivals, make_item, pages, parse_local};
 use crate::handler::{Error, Handler, Outcome};
 
 /// Why an item stays.
@@ -29,6 +29,16 @@ enum Stays {
     /// An account cannot take it now.
     #[error(transparent)]
     Log(LogError),
+}
+
+/// How one page ended.
+enum Ended {
+    /// Somebody else finished the item, or took it out.
+    Closed,
+    /// All of its members have a successor.
+    All,
+    /// Some accounts cannot take it now.
+    Some(LogError),
 }
 
 /// The handler.
@@ -93,76 +103,103 @@ impl LocalItems {
         item: &Item,
         version: Version,
     ) -> Result<Option<Stays>, Error> {
-        let SegmentRef::Ingest { writer, number } = item.place.segment else { return Ok(None) };
+        let segment = item.place.segment;
+        let SegmentRef::Ingest { writer, number } = segment else { return Ok(None) };
         // [O′]: an item that the plan does not name does nothing.
-        let claim = self.store.claims().get(writer, number).await?;
-        if !claim.is_some_and(|(claim, _)| claim.names_item(&due.item)) {
+        if !self.store.claims().names(writer, number, &due.item).await? {
             return Ok(None);
         }
         let Some(index) = self.store.segment_index(&names::ingest(writer, number)).await? else {
             return Err("the segment of an open item is not there".into());
         };
-        let targets = self.targets(due, item, &index).await?;
-        if targets.is_empty() {
-            return Ok(Some(Stays::Nobody));
+        let pages = self.pages(due, item, &index, writer, number).await?;
+        let mut stays = pages.is_empty().then_some(Stays::Nobody);
+        for page in &pages {
+            match self.page(due, item, version, &index, page).await? {
+                Ended::Closed => return Ok(None),
+                Ended::All => {}
+                // Whom the others cannot wait for.
+                Ended::Some(error) => stays = Some(Stays::Log(error)),
+            }
         }
-        let mut deliveries = Vec::new();
-        for account in targets {
-            let (log, sight) = match self.sight(account).await {
-                Ok(seen) => seen,
-                Err(error) => return Ok(Some(Stays::Log(error))),
-            };
-            let segment = item.place.segment;
-            let arrivals = arrivals(&index, segment, std::iter::once(item.place.index));
-            deliveries.push(Delivery { log, segment, sight, arrivals });
+        if stays.is_none() {
+            self.finish(due, item.clone(), version).await?;
+        }
+        Ok(stays)
+    }
+
+    /// One page: what can be appended to its accounts is, and its items are made.
+    async fn page(
+        &self,
+        due: &Announced,
+        item: &Item,
+        version: Version,
+        index: &Index,
+        page: &Plan,
+    ) -> Result<Ended, Error> {
+        let segment = item.place.segment;
+        let (mut deliveries, mut ended) = (Vec::new(), Ended::All);
+        for member in &page.accounts {
+            match self.sight(member.account).await {
+                Ok((log, sight)) => {
+                    let arrivals = arrivals(index, segment, std::iter::once(item.place.index));
+                    deliveries.push(Delivery { log, segment, sight, arrivals });
+                }
+                Err(error) => ended = Ended::Some(error),
+            }
         }
         // [O′]: still open after the accounts were read?
         let now = self.store.items().get(&due.item).await?;
         if !now.is_some_and(|(now, at)| at == version && now == *item) {
-            return Ok(None);
+            return Ok(Ended::Closed);
         }
         let (_, answers) = self.store.append_all(Vec::new(), &deliveries).await;
         for answer in answers {
             match answer {
                 Ok(Delivered::InLog) => {}
-                Ok(Delivered::NotTried) => return Ok(Some(Stays::Log(LogError::Behind))),
-                Err(DeliverError::Log(error)) => return Ok(Some(Stays::Log(error))),
+                Ok(Delivered::NotTried) => ended = Ended::Some(LogError::Behind),
+                Err(DeliverError::Log(error)) => ended = Ended::Some(error),
                 Err(error) => return Err(Box::new(error)),
             }
         }
-        self.finish(due, item.clone(), version).await?;
-        Ok(None)
+        for one in &page.items {
+            make_item(&self.store, segment, index, one, "no way to deliver it yet").await?;
+        }
+        Ok(ended)
     }
 
     /// The account of a local item; whom the recipients of a `fan`, or of a parked item that an
-    /// admin had tried again, are now [δ]. None, unless each of them is somebody here.
-    async fn targets(
+    /// admin had tried again, are when it is first worked on [δ]: from then on it is those [H].
+    /// None, unless each of a parked one's is somebody here.
+    async fn pages(
         &self,
         due: &Announced,
         item: &Item,
         index: &Index,
-    ) -> Result<BTreeSet<Account>, Error> {
+        writer: WriterId,
+        number: u64,
+    ) -> Result<Vec<Plan>, Error> {
         if due.item.kind == ItemKind::Local {
             let account = parse_local(&due.item.destination);
-            return Ok(BTreeSet::from([account.ok_or("a local item names no account")?]));
+            let account = account.ok_or("a local item names no account")?;
+            let mail = vec![(item.place.index, 0)];
+            let accounts = vec![PlanAccount { account, mail }];
+            return Ok(vec![Plan { accounts, items: Vec::new() }]);
+        }
+        let claims = self.store.claims();
+        if let Some(pinned) = claims.pages(writer, number, &due.item).await? {
+            return Ok(pinned);
         }
         let at = usize::try_from(item.place.index).unwrap_or(usize::MAX);
-        let envelope = index.records.get(at).and_then(|record| record.envelope.as_ref());
-        let envelope = envelope.ok_or("an item names a record without envelope")?;
-        let mut accounts = BTreeSet::new();
-        for to in &item.recipients {
-            let at = usize::try_from(to.envelope).unwrap_or(usize::MAX);
-            let Some(recipient) = envelope.recipients.get(at) else { continue };
-            let expanded = self.store.directory().expand(recipient.path.address()).await?;
-            let Expanded { accounts: found, elsewhere, outside, nobody, cut } = expanded;
-            let parked = due.item.kind == ItemKind::Parked;
-            if parked && !(elsewhere.is_empty() && outside.is_empty() && nobody.is_empty() && !cut)
-            {
-                return Ok(BTreeSet::new());
-            }
-            accounts.extend(found);
+        let record = index.records.get(at).ok_or("an item names a record that is not there")?;
+        let some = item.recipients.iter().map(|to| to.envelope);
+        let parked = due.item.kind == ItemKind::Parked;
+        let directory = self.store.directory();
+        let pages = pages(directory, record, item.place.index, due.item.k, some, parked).await?;
+        if pages.is_empty() {
+            return Ok(pages);
         }
-        Ok(accounts)
+        Ok(claims.pin_pages(writer, number, &due.item, pages).await?)
     }
 
     async fn sight(&self, account: Account) -> Result<(Arc<AccountLog>, Seq), LogError> {
@@ -209,7 +246,8 @@ impl LocalItems {
             ItemKind::Parked => PARKED_FOR,
             _ => timing.item_retry.saturating_mul(1 << item.tries.min(6)),
         };
-        if due.item.kind == ItemKind::Parked {
+        if due.item.kind != ItemKind::Local {
+            // A local one is on the list since it was made.
             self.store.items().park(&due.item, item.created, &why.to_string()).await?;
         }
         item.tries = item.tries.saturating_add(1);

@@ -11,6 +11,7 @@
 
 mod account;
 mod audit;
+mod reached;
 mod sweep;
 #[cfg(test)]
 mod tests;

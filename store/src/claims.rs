@@ -1,5 +1,7 @@
 //! Claim rows: who delivers a segment, and what it becomes [D, E, H].
 
+mod pages;
+
 use std::sync::Arc;
 
 use engine::{Consistency, Expect, Op, Order, Range, ReadError, Row, Version, WriteError};
@@ -7,6 +9,8 @@ use mail::WriterId;
 
 use crate::context::{Context, damaged, too_large};
 use crate::rows::{self, Claim, RowValue};
+
+pub use pages::FAN_PAGES_MAX;
 
 /// The claims of this store.
 pub struct Claims {

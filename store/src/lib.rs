@@ -37,7 +37,7 @@ pub use account::{
     AccountLog, AppendBody, Appended, ChangeError, Changed, Copied, DeliverError, Delivered,
     Delivery, LogError,
 };
-pub use claims::Claims;
+pub use claims::{Claims, FAN_PAGES_MAX};
 pub use directory::Directory;
 pub use hints::Hints;
 pub use ingest::{Accept, AcceptError, Incoming, Ingest, Receipt, Taken, Whole};

@@ -28,8 +28,9 @@ pub use hints::{
     budget_key, hint_key, hint_partition, hint_sort_from,
 };
 pub use ingest::{
-    Claim, ClaimState, Lease, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount, PlanItem,
-    WriterRow, WriterState, claim_key, claims_partition, writer_key, writers_partition,
+    Claim, ClaimState, FanPage, Lease, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount,
+    PlanItem, WriterRow, WriterState, claim_key, claims_partition, fan_page_key,
+    fan_pages_partition, writer_key, writers_partition,
 };
 pub use items::{
     Attempt, DUE_SHARDS, Due, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind, ItemRecipient,

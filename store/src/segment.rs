@@ -35,8 +35,9 @@ pub const SEGMENT_RECORDS_MAX: usize = 1_000;
 /// Most records of an account segment.
 pub const ACCOUNT_SEGMENT_RECORDS_MAX: usize = 65_536;
 
-/// Once so many recipients are in an ingest segment no further message goes into it.
-pub const SEGMENT_RECIPIENTS_MAX: usize = 500;
+/// Most recipients of an ingest segment of more than one record: were each a `fan` item of its own,
+/// they would fit one plan.
+pub const SEGMENT_RECIPIENTS_MAX: usize = 400;
 
 /// A message from this size on gets an object of its own.
 pub const BIG_FROM_BYTES: u64 = 1024 * 1024;

@@ -1,11 +1,14 @@
 //! Successors that are not entries: named in the plan first, then made [O, O′].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::WriteError;
 use mail::Account;
-use store::place::Slot;
+use store::Store;
+use store::place::{SegmentRef, Slot};
 use store::rows::{Item, ItemKind, ItemRecipient, ItemState, PlanItem, RecipientState};
+use store::segment::Index;
 
 use super::work::Work;
 use super::{Deliver, plan};
@@ -23,9 +26,31 @@ impl Deliver {
         missing: Vec<(Account, String)>,
     ) -> Result<(), WriteError> {
         let named = work.claim.plan.items.len();
-        for (account, why) in &missing {
-            let Some(member) =
-                work.claim.plan.accounts.iter().find(|member| member.account == *account)
+        Self::name_missing(work, &missing);
+        if work.claim.plan.items.len() > named {
+            // [O′]: only the claim's holder, by its version, before the item is there.
+            let claims = self.store.claims();
+            work.version =
+                claims.put(work.writer, work.number, &work.claim, Some(work.version)).await?;
+        }
+        for item in &work.claim.plan.items {
+            let why = missing
+                .iter()
+                .find(|(account, _)| plan::local_destination(*account) == item.key.destination)
+                .map_or("no way to deliver it yet", |(_, why)| why);
+            make_item(&self.store, work.segment(), &work.index, item, why).await?;
+        }
+        Ok(())
+    }
+
+    /// Names items for what could not be appended: one per record and account, or, where that is
+    /// more than the row holds, one `fan` per record.
+    fn name_missing(work: &mut Work, missing: &[(Account, String)]) {
+        let before = work.claim.plan.items.len();
+        let mut by_record: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (account, why) in missing {
+            let plan = &mut work.claim.plan;
+            let Some(member) = plan.accounts.iter().find(|member| member.account == *account)
             else {
                 continue;
             };
@@ -34,67 +59,73 @@ impl Deliver {
                 let at = usize::try_from(record).unwrap_or(usize::MAX);
                 let Some(known) = work.index.records.get(at) else { continue };
                 let item = plan::local_item(known, *account, recipient);
+                if !plan.items.iter().any(|there| there.key == item.key) {
+                    plan.items.push(item);
+                    by_record.entry(record).or_default().push(recipient);
+                }
+            }
+        }
+        if work.claim.plan.fits_row() {
+            return;
+        }
+        work.claim.plan.items.truncate(before);
+        for (record, recipients) in by_record {
+            let at = usize::try_from(record).unwrap_or(usize::MAX);
+            let Some(known) = work.index.records.get(at) else { continue };
+            for item in plan::overflow_item(known, &recipients) {
                 if !work.claim.names_item(&item.key) {
                     work.claim.plan.items.push(item);
                 }
             }
         }
-        if work.claim.plan.items.len() > named {
-            // [O′]: only the claim's holder, by its version, before the item is there.
-            let claims = self.store.claims();
-            work.version =
-                claims.put(work.writer, work.number, &work.claim, Some(work.version)).await?;
-        }
-        for item in work.claim.plan.items.clone() {
-            let why = missing
-                .iter()
-                .find(|(account, _)| plan::local_destination(*account) == item.key.destination)
-                .map_or("no way to deliver it yet", |(_, why)| why);
-            self.make_item(work, &item, why).await?;
-        }
-        Ok(())
     }
+}
 
-    async fn make_item(&self, work: &Work, item: &PlanItem, why: &str) -> Result<(), WriteError> {
-        let position =
-            work.index.records.iter().position(|record| record.location.id == item.key.id);
-        let Some((index, record)) =
-            position.and_then(|at| Some((u32::try_from(at).ok()?, work.index.records.get(at)?)))
-        else {
-            return Err(WriteError::Refused("the plan names a record that is not there".into()));
-        };
-        let now = self.store.engines().index.now();
-        let recipients = item.recipients.iter().filter_map(|number| {
-            let at = usize::try_from(*number).ok()?;
-            let to = record.envelope.as_ref()?.recipients.get(at)?;
-            Some(ItemRecipient {
-                envelope: *number,
-                path: to.path.text().to_owned(),
-                state: RecipientState::Open,
-            })
-        });
-        let parked = matches!(item.key.kind, ItemKind::Local | ItemKind::Parked);
-        let due = match item.key.kind {
-            ItemKind::Local => now.after(self.store.options().timing.item_retry),
-            // Only somebody's act makes it due.
-            ItemKind::Parked => now.after(PARKED_FOR),
-            _ => now,
-        };
-        let row = Item {
-            state: ItemState::Waiting,
-            due,
-            created: record.received,
-            lease: None,
-            fence: 0,
-            tries: 0,
-            place: Slot { segment: work.segment(), index },
-            recipients: recipients.collect(),
-            history: Vec::new(),
-        };
-        if parked {
-            // Visible from the start: somebody has to see what stands in the way.
-            self.store.items().park(&item.key, record.received, why).await?;
-        }
-        self.store.items().make(&item.key, &row).await
+/// Makes one item that a plan names. `why`: what stands in the way, for whoever looks at the queue.
+pub(crate) async fn make_item(
+    store: &Store,
+    segment: SegmentRef,
+    index: &Index,
+    item: &PlanItem,
+    why: &str,
+) -> Result<(), WriteError> {
+    let position = index.records.iter().position(|record| record.location.id == item.key.id);
+    let Some((number, record)) =
+        position.and_then(|at| Some((u32::try_from(at).ok()?, index.records.get(at)?)))
+    else {
+        return Err(WriteError::Refused("the plan names a record that is not there".into()));
+    };
+    let now = store.engines().index.now();
+    let recipients = item.recipients.iter().filter_map(|number| {
+        let at = usize::try_from(*number).ok()?;
+        let to = record.envelope.as_ref()?.recipients.get(at)?;
+        Some(ItemRecipient {
+            envelope: *number,
+            path: to.path.text().to_owned(),
+            state: RecipientState::Open,
+        })
+    });
+    let parked = matches!(item.key.kind, ItemKind::Local | ItemKind::Parked);
+    let due = match item.key.kind {
+        ItemKind::Local => now.after(store.options().timing.item_retry),
+        // Only somebody's act makes it due.
+        ItemKind::Parked => now.after(PARKED_FOR),
+        _ => now,
+    };
+    let row = Item {
+        state: ItemState::Waiting,
+        due,
+        created: record.received,
+        lease: None,
+        fence: 0,
+        tries: 0,
+        place: Slot { segment, index: number },
+        recipients: recipients.collect(),
+        history: Vec::new(),
+    };
+    if parked {
+        // Visible from the start: somebody has to see what stands in the way.
+        store.items().park(&item.key, record.received, why).await?;
     }
+    store.items().make(&item.key, &row).await
 }

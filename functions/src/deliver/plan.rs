@@ -2,47 +2,229 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mail::{Account, Address};
+use mail::address::PATH_BYTES_MAX;
+use mail::{Account, Address, Recipient};
 use store::Directory;
 use store::directory::{DirectoryError, Expanded};
-use store::rows::{ItemKey, ItemKind, Plan, PlanAccount, PlanItem, RECIPIENTS_MAX};
+use store::rows::{
+    ItemKey, ItemKind, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount, PlanItem,
+    RECIPIENTS_MAX,
+};
 use store::segment::IndexRecord;
 
+/// Most bytes of the paths of one item's recipients: its row has room for its history too [i].
+const PATHS_BYTES_MAX: usize = 6 * 1024;
+
+/// Bytes of an item in a plan, without its destination and its recipients.
+const ITEM_BYTES: usize = 28;
+
+/// Numbers of the items of one destination that a plan, or one `fan`, may make: no two of them make
+/// the same item.
+const STRIDE: u16 = 256;
+
+/// Accounts of one page.
+const PAGE_ACCOUNTS: usize = 400;
+
 /// Makes the plan of these records: aliases and groups expanded, each record once per account,
-/// everything that is not an account of this region an item.
+/// everything that is not an account of this region an item. Recipients over what a plan holds
+/// become `fan` items, which are expanded when they are worked on [δ].
 pub(super) async fn make(
     directory: &Directory,
     records: &[IndexRecord],
 ) -> Result<Plan, DirectoryError> {
     let mut known: BTreeMap<Address, Expanded> = BTreeMap::new();
-    let mut accounts: BTreeMap<Account, Vec<(u32, u32)>> = BTreeMap::new();
-    let mut items = Vec::new();
+    let mut draft = Draft::default();
+    // There is always room for `fan` items for all that was not looked at yet.
+    let mut reserve: Size = records.iter().map(|record| fans(recipients(record).len())).sum();
     for (index, record) in (0_u32..).zip(records) {
-        let mut reached = BTreeSet::new();
-        let mut others: BTreeMap<(ItemKind, String), Vec<u32>> = BTreeMap::new();
-        let recipients = record.envelope.iter().flat_map(|envelope| &envelope.recipients);
-        for (recipient, to) in (0_u32..).zip(recipients) {
-            let address = to.path.address();
+        let to = recipients(record);
+        reserve = reserve.without(fans(to.len()));
+        draft.begin(0);
+        for (behind, one) in to.iter().enumerate() {
+            let address = one.path.address();
             if !known.contains_key(address) {
                 known.insert(address.clone(), directory.expand(address).await?);
             }
             let Some(expanded) = known.get(address) else { continue };
-            for account in &expanded.accounts {
-                if reached.insert(*account) {
-                    accounts.entry(*account).or_default().push((index, recipient));
+            let recipient = u32::try_from(behind).unwrap_or(u32::MAX);
+            let rest = [reserve, fans(to.len() - behind - 1), draft.size];
+            let with = rest.into_iter().sum::<Size>().and(draft.grows(expanded));
+            if with.members > PLAN_MEMBERS_MAX || with.bytes > PLAN_BYTES_MAX - 8 {
+                // It and all behind it.
+                for recipient in (recipient..).take(to.len() - behind) {
+                    draft.item(record, ItemKind::Fan, "", recipient);
                 }
+                break;
             }
-            for other in others_of(expanded) {
-                others.entry(other).or_default().push(recipient);
-            }
-        }
-        for ((kind, destination), recipients) in others {
-            items.extend(items_of(record, kind, &destination, &recipients));
+            draft.add(index, record, recipient, expanded);
         }
     }
-    let accounts =
-        accounts.into_iter().map(|(account, mail)| PlanAccount { account, mail }).collect();
-    Ok(within_limits(Plan { accounts, items }, records))
+    Ok(draft.into_plan())
+}
+
+/// Whom some recipients of a record are now, as pages of a `fan`, or of a parked item, whose number
+/// is `k`; none where they are nobody. `accounts_only`: none either unless each of them is an
+/// account here.
+pub(crate) async fn pages(
+    directory: &Directory,
+    record: &IndexRecord,
+    index: u32,
+    k: u16,
+    some: impl Iterator<Item = u32>,
+    accounts_only: bool,
+) -> Result<Vec<Plan>, DirectoryError> {
+    let mut draft = Draft::default();
+    draft.begin(k.saturating_add(1).saturating_mul(STRIDE));
+    for recipient in some {
+        let at = usize::try_from(recipient).unwrap_or(usize::MAX);
+        let Some(to) = recipients(record).get(at) else { continue };
+        let expanded = directory.expand(to.path.address()).await?;
+        draft.add(index, record, recipient, &expanded);
+    }
+    let Plan { accounts, items } = draft.into_plan();
+    if accounts_only && !items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of_accounts = accounts.chunks(PAGE_ACCOUNTS);
+    let mut pages: Vec<Plan> =
+        of_accounts.map(|some| Plan { accounts: some.to_vec(), items: Vec::new() }).collect();
+    let mut last = Plan::default();
+    for item in items {
+        last.items.push(item);
+        if !last.fits() {
+            let over = last.items.split_off(last.items.len() - 1);
+            pages.push(std::mem::replace(&mut last, Plan { accounts: Vec::new(), items: over }));
+        }
+    }
+    if !last.items.is_empty() {
+        pages.push(last);
+    }
+    Ok(pages)
+}
+
+fn recipients(record: &IndexRecord) -> &[Recipient] {
+    record.envelope.as_ref().map_or(&[], |envelope| &envelope.recipients)
+}
+
+/// What members of a plan take of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    members: usize,
+    bytes: usize,
+}
+
+impl Size {
+    const fn and(self, other: Self) -> Self {
+        Self { members: self.members + other.members, bytes: self.bytes + other.bytes }
+    }
+
+    const fn without(self, other: Self) -> Self {
+        Self {
+            members: self.members.saturating_sub(other.members),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+impl std::iter::Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Self::and)
+    }
+}
+
+/// What the `fan` items of so many recipients of one record take at most.
+const fn fans(recipients: usize) -> Size {
+    let members = recipients.div_ceil(PATHS_BYTES_MAX / PATH_BYTES_MAX);
+    let number = if recipients < 128 { 1 } else { 2 };
+    Size { members, bytes: members * ITEM_BYTES + recipients * number }
+}
+
+/// A plan being made.
+#[derive(Default)]
+struct Draft {
+    accounts: BTreeMap<Account, Vec<(u32, u32)>>,
+    items: Vec<PlanItem>,
+    size: Size,
+    /// Accounts that the record at hand reaches.
+    reached: BTreeSet<Account>,
+    /// Its items that may take more recipients: which, and bytes of paths in it.
+    open: BTreeMap<(ItemKind, String), (usize, usize)>,
+    /// Number of its first item of each destination.
+    first: u16,
+}
+
+impl Draft {
+    /// A record begins.
+    fn begin(&mut self, first: u16) {
+        self.reached.clear();
+        self.open.clear();
+        self.first = first;
+    }
+
+    /// What one more recipient takes at most.
+    fn grows(&self, to: &Expanded) -> Size {
+        // Two numbers of a pair, and a longer count.
+        let known = Size { members: 0, bytes: 5 };
+        let accounts = to.accounts.iter().filter(|account| !self.reached.contains(account));
+        let accounts = accounts.map(|account| match self.accounts.contains_key(account) {
+            true => known,
+            false => Size { members: 1, bytes: 24 },
+        });
+        let items = others_of(to)
+            .into_iter()
+            .map(|(_, destination)| Size { members: 1, bytes: ITEM_BYTES + destination.len() + 4 });
+        accounts.chain(items).sum()
+    }
+
+    fn add(&mut self, index: u32, record: &IndexRecord, recipient: u32, to: &Expanded) {
+        for account in &to.accounts {
+            if self.reached.insert(*account) {
+                let mail = self.accounts.entry(*account).or_default();
+                let new = if mail.is_empty() { (1, 21) } else { (0, 1) };
+                mail.push((index, recipient));
+                let bytes = new.1 + number_bytes(index) + number_bytes(recipient);
+                self.size = self.size.and(Size { members: new.0, bytes });
+            }
+        }
+        for (kind, destination) in others_of(to) {
+            self.item(record, kind, &destination, recipient);
+        }
+    }
+
+    /// A recipient for an item of this record: the last one of the destination, or another.
+    fn item(&mut self, record: &IndexRecord, kind: ItemKind, destination: &str, recipient: u32) {
+        let at = usize::try_from(recipient).unwrap_or(usize::MAX);
+        let path = recipients(record).get(at).map_or(0, |to| to.path.text().len());
+        let of = (kind, destination.to_owned());
+        let known = self.open.get(&of).copied();
+        self.size.bytes += number_bytes(recipient);
+        if let Some((at, paths)) = known
+            && let Some(item) = self.items.get_mut(at)
+            && item.recipients.len() < RECIPIENTS_MAX
+            && paths + path <= PATHS_BYTES_MAX
+        {
+            item.recipients.push(recipient);
+            self.open.insert(of, (at, paths + path));
+            return;
+        }
+        let before = known.and_then(|(at, _)| self.items.get(at));
+        let k = before.map_or(self.first, |item| item.key.k.saturating_add(1));
+        let destination = destination.to_owned();
+        self.size.members += 1;
+        self.size.bytes += ITEM_BYTES + destination.len();
+        self.open.insert(of, (self.items.len(), path));
+        let key = ItemKey { id: record.location.id, kind, destination, k };
+        self.items.push(PlanItem { key, recipients: vec![recipient] });
+    }
+
+    fn into_plan(self) -> Plan {
+        let of = |(account, mail)| PlanAccount { account, mail };
+        Plan { accounts: self.accounts.into_iter().map(of).collect(), items: self.items }
+    }
+}
+
+const fn number_bytes(number: u32) -> usize {
+    if number < 128 { 1 } else { 2 }
 }
 
 /// What one recipient becomes besides entries.
@@ -56,42 +238,6 @@ fn others_of(expanded: &Expanded) -> BTreeSet<(ItemKind, String)> {
     remote.chain(link).chain(lost).chain(cut).collect()
 }
 
-fn items_of(
-    record: &IndexRecord,
-    kind: ItemKind,
-    destination: &str,
-    recipients: &[u32],
-) -> Vec<PlanItem> {
-    let chunks = recipients.chunks(RECIPIENTS_MAX);
-    (0_u16..)
-        .zip(chunks)
-        .map(|(k, recipients)| PlanItem {
-            key: ItemKey { id: record.location.id, kind, destination: destination.to_owned(), k },
-            recipients: recipients.to_vec(),
-        })
-        .collect()
-}
-
-/// A plan that fits its row: accounts over the limit become items by record, which the admin
-/// sees, rather than hold up the segment [O].
-fn within_limits(mut plan: Plan, records: &[IndexRecord]) -> Plan {
-    let mut over: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    while !plan.fits() {
-        let Some(last) = plan.accounts.pop() else { break };
-        for (record, recipient) in last.mail {
-            over.entry(record).or_default().insert(recipient);
-        }
-        plan.items.retain(|item| item.key.kind != ItemKind::Fan);
-        for (index, recipients) in &over {
-            let at = usize::try_from(*index).unwrap_or(usize::MAX);
-            let Some(record) = records.get(at) else { continue };
-            let recipients: Vec<u32> = recipients.iter().copied().collect();
-            plan.items.extend(items_of(record, ItemKind::Fan, "accounts", &recipients));
-        }
-    }
-    plan
-}
-
 /// The item that takes over what could not be appended to one account [O].
 pub(super) fn local_item(record: &IndexRecord, account: Account, recipient: u32) -> PlanItem {
     let destination = local_destination(account);
@@ -99,6 +245,18 @@ pub(super) fn local_item(record: &IndexRecord, account: Account, recipient: u32)
         key: ItemKey { id: record.location.id, kind: ItemKind::Local, destination, k: 0 },
         recipients: vec![recipient],
     }
+}
+
+/// What takes over instead where local items do not fit the plan: one `fan` item for those
+/// recipients of a record.
+pub(super) fn overflow_item(record: &IndexRecord, recipients: &[u32]) -> Vec<PlanItem> {
+    let mut draft = Draft::default();
+    // Not one of the plan's own.
+    draft.begin(STRIDE / 2);
+    for recipient in recipients {
+        draft.item(record, ItemKind::Fan, "", *recipient);
+    }
+    draft.items
 }
 
 /// How a local item names its account.

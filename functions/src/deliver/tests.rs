@@ -9,7 +9,7 @@ use store::{AcceptError, LogError};
 
 use super::*;
 use crate::host::local::{Functions, Local};
-use crate::testing::{accept, accounts, deliver_all, fresh_log, inbox, message, process};
+use crate::testing::{accept, accounts, deliver_all, fresh_log, inbox, message, noise, process};
 
 async fn records(world: &World, account: Account) -> Vec<RecordId> {
     let log = fresh_log(world, account).await;
@@ -223,18 +223,87 @@ async fn a_segment_of_a_writer_that_nobody_announced_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_to_many_reaches_all_of_them() {
+async fn a_message_to_a_thousand_reaches_each_of_them_once() {
+    for body in [message("x"), [message("x"), noise(5, 2_000_000)].concat()] {
+        let world = World::default();
+        let store = process(&world, "one");
+        let names: Vec<String> = (0..998).map(|i| format!("u{i}")).collect();
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let ids = accounts(&store, &names).await;
+        // An alias of the first, which the plan names, and of the last, which a `fan` reaches.
+        let alias = |name: &str, to: &str| {
+            let address = |name| Address::parse(&format!("{name}@example.test")).unwrap();
+            DirectoryChange::Address(address(name), AddressRow::Alias(vec![address(to)]))
+        };
+        let aliases = vec![alias("first", "u0"), alias("last", "u997")];
+        store.directory().change(aliases).await.unwrap();
+        names.insert(0, "last");
+        names.push("first");
+        let local = Local::start(&store, Functions::ALL);
+        let receipt = accept(&store, &names, &body).await.unwrap();
+        store.engines().clock.sleep(Duration::from_secs(20)).await;
+        local.drain().await;
+        for id in ids {
+            // δ, J: one record, so nobody has it twice.
+            assert_eq!(records(&world, id).await, [receipt.record()]);
+        }
+        assert!(store.items().unfinished(10).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_a_fan_reaches_is_fixed_before_anything_is_appended() {
     let world = World::default();
     let store = process(&world, "one");
     let names: Vec<String> = (0..600).map(|i| format!("u{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let ids = accounts(&store, &names).await;
+    let extra = accounts(&store, &["extra"]).await[0];
     accept(&store, &names, &message("x")).await.unwrap();
+    // The last account cannot take it when its `fan` is first worked on.
+    break_log(&store, ids[599], Seq(1)).await;
     deliver_all(&world, &store).await;
-    for id in ids {
-        assert_eq!(records(&world, id).await.len(), 1);
-    }
-    assert_eq!(store.items().unfinished(10).await.unwrap().len(), 0);
+    let local = Local::start(&store, Functions { deliver: true, ..Functions::default() });
+    store.engines().clock.sleep(Duration::from_secs(2)).await;
+    // It holds up none of the others, and somebody sees it [O, U].
+    assert_eq!(records(&world, ids[598]).await.len(), 1);
+    assert_eq!(store.items().unfinished(10).await.unwrap().len(), 1);
+    assert_eq!(store.items().parked(10).await.unwrap().len(), 1);
+    // [H]: its address leads to somebody else now.
+    let moved = Address::parse("u599@example.test").unwrap();
+    let change = DirectoryChange::Address(moved, AddressRow::Account(extra.id));
+    store.directory().change(vec![change]).await.unwrap();
+    store.repair(ids[599], "a test").await.unwrap();
+    store.engines().clock.sleep(Duration::from_secs(90)).await;
+    local.drain().await;
+    assert_eq!(records(&world, ids[599]).await.len(), 1);
+    assert!(records(&world, extra).await.is_empty());
+    assert!(store.items().unfinished(10).await.unwrap().is_empty());
+    assert!(store.items().parked(10).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_many_records_of_a_segment_are_for_may_be_broken() {
+    let world = World::default();
+    let store = process(&world, "one");
+    let ids = accounts(&store, &["ana"]).await;
+    // While the first put is slow, the others become one segment.
+    world.set_faults(Faults { slow: 1_000, slow_max: Duration::from_secs(2), ..Faults::default() });
+    let all = (0..300).map(|i| {
+        let store = store.clone();
+        async move { accept(&store, &["ana"], &message(&i.to_string())).await.unwrap() }
+    });
+    futures_util::future::join_all(all).await;
+    world.set_faults(Faults::default());
+    break_log(&store, ids[0], Seq(1)).await;
+    assert!(segments(&world).len() < 100, "{}", segments(&world).len());
+    deliver_all(&world, &store).await;
+    store.repair(ids[0], "a test").await.unwrap();
+    let local = Local::start(&store, Functions { deliver: true, ..Functions::default() });
+    store.engines().clock.sleep(Duration::from_secs(120)).await;
+    local.drain().await;
+    assert_eq!(records(&world, ids[0]).await.len(), 300);
+    assert!(store.items().unfinished(10).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

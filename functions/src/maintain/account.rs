@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mail::{Account, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Claim, ClaimState, ItemKind};
+use store::rows::{ClaimState, ItemKey, ItemKind};
 use store::state::{SegmentUse, State};
 use store::{AccountLog, LogError, Store};
 
+use super::reached::Reached;
 use crate::deliver::local_destination;
 use crate::handler::Error;
 
@@ -114,24 +115,15 @@ async fn is_done(
         return Ok(false);
     }
     let Some((claim, _)) = store.claims().get(writer, number).await? else { return Ok(false) };
-    Ok(claim.state == ClaimState::Done && items_finished(store, &claim, Some(account)).await?)
-}
-
-/// Whether the items of a plan are finished: all, or those of one account.
-pub(super) async fn items_finished(
-    store: &Store,
-    claim: &Claim,
-    of: Option<Account>,
-) -> Result<bool, Error> {
-    for item in &claim.plan.items {
-        let concerns = of.is_none_or(|account| {
-            item.key.kind != ItemKind::Local || item.key.destination == local_destination(account)
-        });
-        if concerns && !store.items().is_finished(&item.key).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let ours = local_destination(account);
+    // What goes elsewhere appends nothing here.
+    let concerns = |key: &ItemKey| match key.kind {
+        ItemKind::Local => key.destination == ours,
+        ItemKind::Fan | ItemKind::Parked => true,
+        ItemKind::Remote | ItemKind::Link => false,
+    };
+    Ok(claim.state == ClaimState::Done
+        && Reached::of(store, writer, number, &claim, concerns).await?.is_some())
 }
 
 /// Small account segments become one, and one of which most is gone is written anew: what is left

@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::Version;
 use mail::{Account, Timestamp, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Claim, ClaimState, ITEM_SHARDS, ItemKind, ItemState, WriterRow, WriterState};
+use store::rows::{Claim, ClaimState, ITEM_SHARDS, WriterRow, WriterState};
 use store::{Store, names};
 
-use super::account::items_finished;
-use crate::deliver::local_destination;
+use super::reached::Reached;
 use crate::handler::Error;
 
 /// Claims read at once.
@@ -113,63 +112,46 @@ impl One<'_> {
             self.store.claims().remove(self.writer, self.number, self.version).await?;
             return Ok(false);
         }
-        if self.may_reach_unnamed().await? {
-            return Ok(false);
-        }
         let segment = SegmentRef::Ingest { writer: self.writer, number: self.number };
         let now = self.store.engines().index.now();
-        let timing = &self.store.options().timing;
-        let mut held = false;
+        let has_let_go = |segments: &BTreeSet<SegmentRef>| !segments.contains(&segment);
+        let mut held = BTreeSet::new();
         for member in &self.claim.plan.accounts {
-            match named.by(self.store, member.account).await {
-                Some(segments) if !segments.contains(&segment) => {}
-                Some(_) => {
-                    held = true;
-                    // A finished claim's lease tells when it was begun.
-                    if now.since(self.claim.lease.until) > timing.compact_after {
-                        audited.old.insert(member.account);
-                    }
-                }
-                None => held = true,
+            if !named.by(self.store, member.account).await.is_some_and(has_let_go) {
+                held.insert(member.account);
             }
         }
-        if !items_finished(self.store, &self.claim, None).await? {
+        let (store, writer, number) = (self.store, self.writer, self.number);
+        let reached = Reached::of(store, writer, number, &self.claim, |_| true).await?;
+        // I5: read after their items were seen to be finished.
+        for account in reached.iter().flat_map(|reached| &reached.accounts) {
+            if !read(store, *account).await.is_ok_and(|segments| has_let_go(&segments)) {
+                held.insert(*account);
+            }
+        }
+        // A finished claim's lease tells when it was begun.
+        if now.since(self.claim.lease.until) > store.options().timing.compact_after {
+            audited.old.extend(&held);
+        }
+        let Some(reached) = reached else {
             for item in &self.claim.plan.items {
-                self.store.items().remind(&item.key).await?;
+                store.items().remind(&item.key).await?;
             }
             return Ok(false);
-        }
-        if held {
-            return Ok(false);
-        }
-        if !self.is_over_interval(now).await? {
+        };
+        if !held.is_empty() || !self.is_over_interval(now).await? {
             return Ok(false);
         }
         // [F]: who was to get it from an item has let it go by nothing so far.
-        for account in self.never_appended() {
-            self.store.account(account).await?.release(vec![segment]).await?;
+        for account in reached.perhaps {
+            let released = async { store.account(account).await?.release(vec![segment]).await };
+            if let Err(error) = released.await {
+                tracing::warn!(%account, %error, "a segment stays until this account lets it go");
+                return Ok(false);
+            }
         }
         self.delete().await?;
         Ok(true)
-    }
-
-    /// A `fan`, and a parked item that was delivered after all, reach accounts that no row names:
-    /// what they need stays.
-    async fn may_reach_unnamed(&self) -> Result<bool, Error> {
-        for item in &self.claim.plan.items {
-            let removed = match item.key.kind {
-                ItemKind::Fan => false,
-                ItemKind::Parked => {
-                    let there = self.store.items().get(&item.key).await?;
-                    there.is_some_and(|(item, _)| item.state == ItemState::Removed)
-                }
-                _ => continue,
-            };
-            if !removed {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// A segment that everybody has let go stays for the backup interval: a finished claim's
@@ -190,18 +172,6 @@ impl One<'_> {
         Ok(false)
     }
 
-    /// Accounts of the plan whose mail became local items.
-    fn never_appended(&self) -> Vec<Account> {
-        let local = |account: &Account| {
-            self.claim.plan.items.iter().any(|item| {
-                item.key.kind == ItemKind::Local
-                    && item.key.destination == local_destination(*account)
-            })
-        };
-        let accounts = self.claim.plan.accounts.iter().map(|member| member.account);
-        accounts.filter(local).collect()
-    }
-
     /// The large messages first, for only the segment names them; then it; its claim last, which
     /// says until then that it is done [E].
     async fn delete(&self) -> Result<(), Error> {
@@ -214,6 +184,7 @@ impl One<'_> {
         }
         objects.delete(&key).await?;
         self.store.forget_segment(&key);
+        self.store.claims().forget_pages(self.writer, Some(self.number)).await?;
         self.store.claims().remove(self.writer, self.number, self.version).await?;
         tracing::debug!(%key, "a segment was deleted");
         Ok(())
@@ -269,6 +240,8 @@ async fn forget_writer(
             return Ok(());
         }
     }
+    // Of runs that came so late that their segment had gone.
+    store.claims().forget_pages(writer, None).await?;
     store.writers().remove(writer, version).await?;
     tracing::info!(%writer, "nothing is left of a writer that has ended");
     Ok(())

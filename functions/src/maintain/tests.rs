@@ -224,3 +224,83 @@ async fn old_checkpoints_go_and_the_account_opens_as_before() {
     assert!(roots() == 1 && chunks() <= 8, "{} roots, {} chunks", roots(), chunks());
     assert_eq!(inbox(&*fresh_log(&world, ids[0]).await).await.len(), 30);
 }
+
+/// Compacts every account, then looks at all claims.
+async fn compact_all(store: &Store, accounts: &[Account]) {
+    let maintain = Maintain::new(store.clone());
+    maintain.handle(vec![Task::Sweep]).await;
+    for account in accounts {
+        account::keep(store, *account, true).await.unwrap();
+    }
+    let outcomes = maintain.handle(vec![Task::Audit]).await;
+    assert!(outcomes[0].is_done(), "{outcomes:?}");
+}
+
+fn rows_of(world: &World, partition: u8) -> usize {
+    world.rows().into_iter().filter(|(key, _)| key.partition[0] == partition).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_with_fan_items_goes_when_all_they_reached_have_let_it_go() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let names: Vec<String> = (0..520).map(|i| format!("u{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let ids = accounts(&store, &names).await;
+    accept(&store, &names, &message("x")).await.unwrap();
+    deliver_all(&world, &store).await;
+    // Not while a `fan` is still to be worked on: it would append what is gone (I5).
+    compact_all(&store, &ids).await;
+    assert_eq!((keys(&world, "ingest/"), rows_of(&world, b'f')), (1, 0));
+    let only = crate::host::local::Functions { deliver: true, ..Default::default() };
+    let local = crate::host::local::Local::start(&store, only);
+    store.engines().clock.sleep(Duration::from_secs(3)).await;
+    local.drain().await;
+    assert!(rows_of(&world, b'f') > 0);
+    // Whom only a page names holds it.
+    let (last, others) = ids.split_last().unwrap();
+    compact_all(&store, others).await;
+    assert_eq!(keys(&world, "ingest/"), 1);
+    compact_all(&store, &ids).await;
+    assert_eq!(keys(&world, "ingest/"), 0);
+    assert_eq!((rows_of(&world, b'f'), rows_of(&world, b'c')), (0, 0));
+    let log = fresh_log(&world, *last).await;
+    let there = inbox(&log).await;
+    assert!(body(&log, there[0].0).await.ends_with(&message("x")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_with_parked_mail_goes_once_that_was_delivered_or_taken_out() {
+    for taken_out in [false, true] {
+        let world = World::default();
+        let store = Store::new(world.process("one"), quick());
+        let ids = accounts(&store, &["ana", "bob"]).await;
+        accept(&store, &["ana", "bob"], &message("x")).await.unwrap();
+        let bob = mail::Address::parse("bob@example.test").unwrap();
+        let to = |row| store::rows::DirectoryChange::Address(bob.clone(), row);
+        let gone = to(store::rows::AddressRow::Tombstone);
+        store.directory().change(vec![gone]).await.unwrap();
+        deliver_all(&world, &store).await;
+        compact_all(&store, &ids).await;
+        assert_eq!(keys(&world, "ingest/"), 1, "somebody may still have it delivered");
+        let (key, mut item, version) = store.items().unfinished(10).await.unwrap().pop().unwrap();
+        if taken_out {
+            store.items().remove(&key, item, version).await.unwrap();
+        } else {
+            let back = to(store::rows::AddressRow::Account(ids[1].id));
+            store.directory().change(vec![back]).await.unwrap();
+            item.due = store.engines().index.now();
+            store.items().update(&key, &item, version).await.unwrap();
+            let only = crate::host::local::Functions { deliver: true, ..Default::default() };
+            let local = crate::host::local::Local::start(&store, only);
+            store.engines().clock.sleep(Duration::from_secs(3)).await;
+            local.drain().await;
+            compact_all(&store, &ids[..1]).await;
+            assert_eq!(keys(&world, "ingest/"), 1, "bob's is there");
+        }
+        compact_all(&store, &ids).await;
+        assert_eq!((keys(&world, "ingest/"), rows_of(&world, b'c')), (0, 0), "{taken_out}");
+        let log = fresh_log(&world, ids[1]).await;
+        assert_eq!(inbox(&log).await.len(), usize::from(!taken_out));
+    }
+}

@@ -22,9 +22,6 @@ use crate::space::Space;
 /// Room in the spool is taken in steps of so many bytes.
 const SPOOL_STEP: usize = 64 * 1024;
 
-/// Recipients of one record, so that the plan of its segment fits a row.
-const RECIPIENTS_MAX: usize = 450;
-
 /// Takes the content of one message; dropped, it leaves nothing that anybody reads.
 pub struct Incoming {
     ingest: Arc<Ingest>,
@@ -164,53 +161,35 @@ impl Taken {
             return Err(AcceptError::Malformed("no recipient"));
         }
         let received = ingest.cx.engines.index.now();
-        let big = spooled.big;
-        let mut waiting = Vec::new();
-        let mut room = std::mem::take(&mut spooled.room);
-        // A plan has a bound, so many recipients become several records of the same content; not of
-        // a large one, whose object only one record may name.
-        let most = if big.is_some() { usize::MAX } else { RECIPIENTS_MAX };
-        for recipients in envelope.recipients.chunks(most) {
-            let envelope = Envelope { recipients: recipients.to_vec(), ..envelope.clone() };
-            let verdicts = verdicts.clone();
-            let record = spooled.record(&prefix, Some(envelope), verdicts, received)?;
-            let (reply, answer) = oneshot::channel();
-            let room = std::mem::take(&mut room);
-            waiting.push((Pending { record, big, reply, room }, answer));
-        }
-        ingest.all_stored(waiting).await
+        let room = std::mem::take(&mut spooled.room);
+        // One record, however many its recipients: who is reached twice, by an alias of theirs too,
+        // is recognised by its id, and none of them is accepted without the others [J, δ].
+        let record = spooled.record(&prefix, Some(envelope), verdicts, received)?;
+        let (reply, answer) = oneshot::channel();
+        ingest.stored(Pending { record, big: spooled.big, reply, room }, answer).await
     }
 }
 
 impl Ingest {
-    /// Hands messages to the lane and waits for their receipts; the first one's is returned.
-    async fn all_stored(
+    /// Hands a message to the lane and waits for its receipt.
+    async fn stored(
         &self,
-        waiting: Vec<(Pending, oneshot::Receiver<Result<Receipt, AcceptError>>)>,
+        pending: Pending,
+        answer: oneshot::Receiver<Result<Receipt, AcceptError>>,
     ) -> Result<Receipt, AcceptError> {
         let clock = &self.cx.engines.clock;
         let deadline = clock.instant().after(self.cx.options.timing.commit_patience);
-        let mut answers = Vec::with_capacity(waiting.len());
-        for (pending, answer) in waiting {
-            match clock.by(deadline, self.queue.send(pending)).await {
-                Ok(Ok(())) => answers.push(answer),
-                // It never reached the lane: certainly not stored, if it is the first.
-                Ok(Err(_)) | Err(_) if answers.is_empty() => return Err(AcceptError::Later),
-                Ok(Err(_)) | Err(_) => return Err(AcceptError::Unknown),
-            }
-        }
-        let mut first = None;
-        for answer in answers {
-            match clock.by(deadline, answer).await {
-                Ok(Ok(Ok(receipt))) => first = first.or(Some(receipt)),
-                Ok(Ok(Err(error))) if first.is_none() => return Err(error),
-                // [N]: it may be in a segment whose outcome is not known, or is stored for some
-                // of its recipients.
-                _ => return Err(AcceptError::Unknown),
-            }
-        }
+        let Ok(Ok(())) = clock.by(deadline, self.queue.send(pending)).await else {
+            // It never reached the lane: certainly not stored.
+            return Err(AcceptError::Later);
+        };
+        // [N]: without an answer it may be in a segment whose outcome is not known.
+        let Ok(Ok(answer)) = clock.by(deadline, answer).await else {
+            return Err(AcceptError::Unknown);
+        };
+        let receipt = answer?;
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        first.ok_or(AcceptError::Later)
+        Ok(receipt)
     }
 }
 

@@ -22,8 +22,7 @@ use super::{AcceptError, Receipt};
 use crate::bodies::Bodies;
 use crate::context::Context;
 use crate::names;
-use crate::rows::PLAN_MEMBERS_MAX;
-use crate::segment::{Builder, NewRecord, SEGMENT_RECORDS_MAX};
+use crate::segment::{Builder, NewRecord, SEGMENT_RECIPIENTS_MAX, SEGMENT_RECORDS_MAX};
 use crate::space::Space;
 
 /// A message that waits to become durable.
@@ -153,9 +152,9 @@ impl Lane {
         let (mut messages, mut ids) = (Vec::new(), Vec::new());
         let mut builder = Builder::new(self.cx.nonce());
         let mut recipients = 0;
-        // A plan has room for so many, if each is one account.
+        // A plan has room for so many.
         let fits = |builder: &Builder, recipients: usize, next: &NewRecord| {
-            let plan = recipients + next.recipients() <= PLAN_MEMBERS_MAX;
+            let plan = recipients + next.recipients() <= SEGMENT_RECIPIENTS_MAX;
             builder.has_room(next) && (plan || builder.is_empty())
         };
         while let Some(next) =

@@ -1,17 +1,24 @@
 //! Rows about ingest segments: who writes them, and who delivers each.
 
-use engine::Key;
+use engine::{Key, Nonce};
 use mail::codec::{Malformed, Reader, put_varint};
 use mail::{Account, RecordId, Timestamp, WriterId};
 
 use super::items::{ItemKey, ItemKind};
 use super::{RowValue, put_list, put_text, take_list};
 
-/// Most members (accounts and items) of one plan; more become `fan` items [δ].
+/// Most members (accounts and items) of a plan when it is made; more become `fan` items [δ].
 pub const PLAN_MEMBERS_MAX: usize = 500;
 
-/// Most bytes of an encoded plan, so that the claim row always fits [Q].
+/// Most bytes of an encoded plan when it is made.
 pub const PLAN_BYTES_MAX: usize = 12 * 1024;
+
+/// Most bytes of a plan that items were added to for what could not be appended [O′]: the claim
+/// row still fits [Q].
+const PLAN_GROWN_BYTES_MAX: usize = 15 * 1024 + 768;
+
+/// Most accounts, and most items, of such a plan.
+const PLAN_GROWN_MEMBERS_MAX: usize = 1_000;
 
 /// Most recipients of one member of a plan.
 const MAIL_MAX: usize = 4_096;
@@ -158,11 +165,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether it is within the limits; if not, members become `fan` items.
+    /// Whether it is within the limits of a plan that is made; if not, members become `fan` items.
     #[must_use]
     pub fn fits(&self) -> bool {
         let mut out = Vec::new();
         self.put(&mut out).is_some()
+            && self.accounts.len() + self.items.len() <= PLAN_MEMBERS_MAX
+            && out.len() <= PLAN_BYTES_MAX
+    }
+
+    /// Whether it still fits its row; one that items were added to may be larger than [`Self::fits`].
+    #[must_use]
+    pub fn fits_row(&self) -> bool {
+        self.put(&mut Vec::new()).is_some()
     }
 
     fn put(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -172,29 +187,27 @@ impl Plan {
             put_varint(out, u64::from(*recipient));
             Some(())
         };
-        put_list(out, &self.accounts, PLAN_MEMBERS_MAX, |out, one| {
+        put_list(out, &self.accounts, PLAN_GROWN_MEMBERS_MAX, |out, one| {
             out.extend_from_slice(&one.account.to_bytes());
             put_list(out, &one.mail, MAIL_MAX, put_pair)
         })?;
-        put_list(out, &self.items, PLAN_MEMBERS_MAX, |out, one| {
+        put_list(out, &self.items, PLAN_GROWN_MEMBERS_MAX, |out, one| {
             one.key.put(out)?;
             put_list(out, &one.recipients, MAIL_MAX, |out, recipient| {
                 put_varint(out, u64::from(*recipient));
                 Some(())
             })
         })?;
-        let fits = self.accounts.len() + self.items.len() <= PLAN_MEMBERS_MAX
-            && out.len() - start <= PLAN_BYTES_MAX;
-        fits.then_some(())
+        (out.len() - start <= PLAN_GROWN_BYTES_MAX).then_some(())
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let accounts = take_list(reader, PLAN_MEMBERS_MAX, |r| {
+        let accounts = take_list(reader, PLAN_GROWN_MEMBERS_MAX, |r| {
             let account = Account::from_bytes(r.take(20)?).ok_or(Malformed("account"))?;
             let mail = take_list(r, MAIL_MAX, |r| Ok((r.varint32()?, r.varint32()?)))?;
             Ok(PlanAccount { account, mail })
         })?;
-        let items = take_list(reader, PLAN_MEMBERS_MAX, |r| {
+        let items = take_list(reader, PLAN_GROWN_MEMBERS_MAX, |r| {
             let key = ItemKey::take(r)?;
             Ok(PlanItem { key, recipients: take_list(r, MAIL_MAX, |r| r.varint32())? })
         })?;
@@ -251,6 +264,60 @@ impl RowValue for Claim {
         let lease = Lease::take(reader)?;
         let tries = reader.varint32()?;
         Ok(Self { state, plan: Plan::take(reader)?, lease, tries })
+    }
+}
+
+/// Partition of the fan pages of a writer's segments.
+#[must_use]
+pub fn fan_pages_partition(writer: WriterId) -> Vec<u8> {
+    let mut partition = vec![b'f'];
+    partition.extend_from_slice(&writer.0);
+    partition
+}
+
+/// Key of the first page of an item, put where absent; with a nonce and a number that of a further
+/// page of it.
+#[must_use]
+pub fn fan_page_key(
+    writer: WriterId,
+    number: u64,
+    item: &ItemKey,
+    further: Option<(Nonce, u16)>,
+) -> Key {
+    let mut sort = number.to_be_bytes().to_vec();
+    sort.extend(item.to_sort());
+    sort.push(u8::from(further.is_some()));
+    if let Some((nonce, page)) = further {
+        sort.extend_from_slice(&nonce.0);
+        sort.extend_from_slice(&page.to_be_bytes());
+    }
+    Key::new(fan_pages_partition(writer), sort)
+}
+
+/// Whom a `fan` or a parked item reaches: fixed before its first effect, used for ever [H, δ].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FanPage {
+    /// Of the run that made it: names its further pages, which were there before the first.
+    pub nonce: Nonce,
+    /// Further pages.
+    pub further: u16,
+    /// Its members.
+    pub plan: Plan,
+}
+
+impl RowValue for FanPage {
+    const NAME: &'static str = "fan page";
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        out.extend_from_slice(&self.nonce.0);
+        put_varint(out, u64::from(self.further));
+        self.plan.put(out)
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let nonce = Nonce(reader.array()?);
+        let further = u16::try_from(reader.varint()?).map_err(|_| Malformed(Self::NAME))?;
+        Ok(Self { nonce, further, plan: Plan::take(reader)? })
     }
 }
 
@@ -320,8 +387,37 @@ mod tests {
     #[test]
     fn five_hundred_accounts_fit_and_one_more_does_not() {
         assert!(claim(500).encode().unwrap().len() < 12 * 1024 + 64);
-        assert!(claim(501).encode().is_err());
         assert!(!claim(501).plan.fits());
+    }
+
+    #[test]
+    fn a_plan_that_has_grown_fits_its_row_or_is_refused() {
+        // 400 records to one account that cannot take them: an item each.
+        let mut one = claim(1);
+        one.plan.accounts[0].mail = (0..400).map(|i| (i, 0)).collect();
+        let item = |counter| {
+            let id = RecordId { writer: WriterId([1; 16]), counter };
+            let key = ItemKey { id, kind: ItemKind::Fan, destination: String::new(), k: 0 };
+            PlanItem { key, recipients: vec![0] }
+        };
+        one.plan.items.extend((0..400).map(item));
+        assert!(one.plan.fits_row());
+        survives(&one);
+        one.plan.items.extend((400..600).map(item));
+        assert!(!one.plan.fits_row());
+        assert!(one.encode().is_err());
+    }
+
+    #[test]
+    fn fan_pages_lie_by_segment_and_item() {
+        let (id, nonce) = (RecordId { writer: WriterId([1; 16]), counter: 7 }, Nonce([3; 8]));
+        let item = ItemKey { id, kind: ItemKind::Fan, destination: String::new(), k: 1 };
+        let writer = WriterId([2; 16]);
+        let first = fan_page_key(writer, 5, &item, None);
+        let further = fan_page_key(writer, 5, &item, Some((nonce, 1)));
+        assert!(first.sort < further.sort && further.sort[..8] == 5_u64.to_be_bytes());
+        assert_eq!(first.partition, fan_pages_partition(writer));
+        survives(&FanPage { nonce, further: 300, plan: claim(3).plan });
     }
 
     #[test]

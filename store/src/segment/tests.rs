@@ -211,7 +211,7 @@ fn a_segment_is_full_by_bytes_records_or_recipients() {
     while builder.has_room(&small) {
         builder.add(record_id(1), &small);
     }
-    assert_eq!(builder.len(), 250); // two recipients each
+    assert_eq!(builder.len(), 200); // two recipients each
     assert!(
         NewRecord::new(
             Timestamp(0),
