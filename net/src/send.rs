@@ -5,15 +5,13 @@
 //! what a refusal means is decided above.
 
 mod call;
-mod fault;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use mail::Reply;
-pub use proto::smtp::client::{Features, Offer, OfferedRecipient};
+pub use proto::smtp::client::{Fault, Features, Offer, Offered, OfferedRecipient, Stage};
 
 pub use call::{Call, CallLimits, From, Login, Reach, Security, Verify};
-pub use fault::{Fault, Stage};
 
 /// Makes connections.
 #[async_trait]
@@ -67,23 +65,6 @@ pub trait Content: Send {
     /// # Errors
     /// Why it cannot be read: the connection is dropped before the end, nothing was sent.
     async fn next(&mut self) -> Result<Option<Bytes>, String>;
-}
-
-/// Replies to the first half of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offered {
-    /// To MAIL FROM.
-    pub sender: Reply,
-    /// To each RCPT TO, in the order of the offer.
-    pub recipients: Vec<Reply>,
-}
-
-impl Offered {
-    /// Whether the content may follow.
-    #[must_use]
-    pub fn is_accepted(&self) -> bool {
-        self.sender.is_positive() && self.recipients.iter().any(Reply::is_positive)
-    }
 }
 
 /// What the other side said of itself, and how it is spoken with.

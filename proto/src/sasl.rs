@@ -1,4 +1,4 @@
-//! Server side of SASL (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and -PLUS (RFC 7677).
+//! SASL (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and -PLUS (RFC 7677).
 //!
 //! Sans-io and without a clock, a directory or randomness: an [`Exchange`] takes decoded
 //! responses, tells the next challenge, and *asks* for the user's [`Verifiers`] or for a password
@@ -7,6 +7,7 @@
 //!
 //! SMTP (RFC 4954) and IMAP (RFC 9051 §6.2.2) wrap it in base64 lines: [`Response`], [`encode`].
 
+mod client;
 mod prep;
 mod scram;
 mod verifier;
@@ -19,6 +20,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+pub use client::{Client, ClientError};
 pub use prep::{PASSWORD_BYTES_MAX, PasswordSyntax, saslprep};
 pub use verifier::{
     DeriveError, ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, NotOneAccount, SALT_BYTES,

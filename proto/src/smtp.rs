@@ -1,4 +1,5 @@
-//! SMTP server (RFC 5321), for mail exchange and for submission (RFC 6409), without I/O.
+//! SMTP (RFC 5321), without I/O: the server, for mail exchange and for submission (RFC 6409), and the
+//! [`client`].
 //!
 //! PIPELINING, 8BITMIME, SMTPUTF8, SIZE, CHUNKING and BINARYMIME (RFC 3030), ENHANCEDSTATUSCODES,
 //! STARTTLS, LIMITS (RFC 9422), AUTH (RFC 4954), and DSN (RFC 3461) where it is switched on.

@@ -1,6 +1,6 @@
 //! What a message's envelope asks of the other side.
 
-use mail::{BodyType, Notify, Path, Ret};
+use mail::{BodyType, Notify, Path, Reply, Ret};
 
 /// An envelope offered to another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,5 +39,22 @@ impl OfferedRecipient {
     #[must_use]
     pub const fn new(path: Path) -> Self {
         Self { path, notify: Notify::UNSAID, orcpt: None }
+    }
+}
+
+/// Replies to the first half of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// To MAIL FROM.
+    pub sender: Reply,
+    /// To each RCPT TO, in the order of the offer.
+    pub recipients: Vec<Reply>,
+}
+
+impl Offered {
+    /// Whether the content may follow.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.sender.is_positive() && self.recipients.iter().any(Reply::is_positive)
     }
 }

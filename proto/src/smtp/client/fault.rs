@@ -1,4 +1,4 @@
-//! How a connection ends before its time.
+//! How a connection to another server ends before its time.
 
 use mail::Reply;
 
