@@ -54,6 +54,9 @@ impl Operator {
         if self.drain.begun() {
             return Err("draining");
         }
+        if self.engines.closed() {
+            return Err("the store has closed itself after an error");
+        }
         // Who comes while the store is being asked waits for that answer.
         let mut seen = self.seen.lock().await;
         let now = self.engines.clock.instant();

@@ -177,4 +177,10 @@ pub trait Index: Send + Sync {
     /// The store's time: of its last answer, carried on by the monotonic clock [h]. Never goes
     /// back within a process.
     fn now(&self) -> Timestamp;
+
+    /// Whether the engine has closed itself, because of a failed sync or damage: nothing that it
+    /// would say can be believed until it is opened again, so the process has to end (H3).
+    fn is_closed(&self) -> bool {
+        false
+    }
 }

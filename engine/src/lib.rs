@@ -92,6 +92,14 @@ pub struct Engines {
     pub counters: Arc<Counters>,
 }
 
+impl Engines {
+    /// Whether an engine has closed itself: see [`Objects::is_closed`] and [`Index::is_closed`].
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.objects.is_closed() || self.index.is_closed()
+    }
+}
+
 impl std::fmt::Debug for Engines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engines").finish_non_exhaustive()

@@ -175,6 +175,12 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// As [`Self::put`].
     async fn release_ballast(&self, released: bool) -> Result<(), WriteError>;
+
+    /// Whether the engine has closed itself, because of a failed sync or damage: nothing that it
+    /// would say can be believed until it is opened again, so the process has to end (H3).
+    fn is_closed(&self) -> bool {
+        false
+    }
 }
 
 /// An object being written in pieces.

@@ -247,6 +247,10 @@ impl Index for Sqlite {
     fn now(&self) -> Timestamp {
         self.time.now()
     }
+
+    fn is_closed(&self) -> bool {
+        self.health.poisoned()
+    }
 }
 
 /// The store's time: the machine's wall clock when the store was opened, carried on by the

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Clock, Event};
+use engine::{Clock, Engines, Event};
 use metrics_exporter_prometheus::PrometheusHandle;
 use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,6 +29,12 @@ const OWN_DESCRIPTORS: usize = 200;
 
 /// How often histograms are folded, whether anybody asks for metrics or not.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the store has closed itself.
+const CLOSED_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a process whose store has closed itself waits for its connections.
+const FAILED_DRAIN: Duration = Duration::from_secs(2);
 
 /// What is known of a process that is ready.
 #[derive(Clone, Debug)]
@@ -82,18 +88,33 @@ async fn serve(
     span.in_scope(|| tracing::info!(roles = ?config.office.roles, "ready"));
     ready(&started)?;
     notify::notify("READY=1");
-    signals.until_the_end(server.tls.as_deref(), &server.tasks).await;
+    let closed = until_closed(store.engines());
+    let failed = signals.until_the_end(server.tls.as_deref(), &server.tasks, closed).await;
     notify::notify("STOPPING=1");
     span.in_scope(|| tracing::info!("draining"));
     let clock = store.engines().clock.clone();
-    let all = server.drain.finish(&*clock, config.limits.drain).await;
-    if clock.timeout(config.limits.drain, functions.drain()).await.is_err() {
+    // A store that has closed itself answers nobody any more: nobody is worth a long wait.
+    let patience = config.limits.drain.min(if failed { FAILED_DRAIN } else { Duration::MAX });
+    let all = server.drain.finish(&*clock, patience).await;
+    if clock.timeout(patience, functions.drain()).await.is_err() {
         // Nothing is lost: what was begun is done again by whoever comes next.
         span.in_scope(|| tracing::warn!("functions did not end in time"));
     }
     store.engines().tasks.abort();
     span.in_scope(|| tracing::info!(all_connections_ended_well = all, "ended"));
+    if failed {
+        let error = "the store closed itself after a failed sync or damage";
+        return Err(Failure::new(error, "look after the disk, then start again"));
+    }
     Ok(())
+}
+
+/// Until an engine closes itself (H3): to go on would be to pretend. Whoever starts this process
+/// again opens the store anew, and only what is on the medium counts.
+async fn until_closed(engines: &Engines) {
+    while !engines.closed() {
+        engines.clock.sleep(CLOSED_LOOK).await;
+    }
 }
 
 /// Every connection is a descriptor, and the usual limit is 1,024: takes as many as are allowed,

@@ -4,6 +4,7 @@
 mod admin;
 mod clients;
 mod demo;
+mod disk_error;
 mod disk_full;
 mod imap_commands;
 mod kill;

@@ -123,6 +123,14 @@ impl Process {
     /// SIGTERM, and waits for the end; returns whether it ended well.
     pub fn terminate(&mut self) -> bool {
         self.signal(rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits for its end; returns whether it ended well.
+    ///
+    /// # Panics
+    /// If it goes on.
+    pub fn ended(&mut self) -> bool {
         let child = &mut self.child;
         wait::until("the process to end", || child.try_wait().ok().flatten()).success()
     }

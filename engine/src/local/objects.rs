@@ -258,6 +258,10 @@ impl Objects for LocalObjects {
         })
         .await
     }
+
+    fn is_closed(&self) -> bool {
+        self.inner.folders.poisoned()
+    }
 }
 
 /// An object being streamed to its file.

@@ -25,17 +25,24 @@ impl Signals {
         })
     }
 
-    /// Until SIGTERM or Ctrl-C; SIGHUP reads certificates again. A second SIGTERM or Ctrl-C, while
-    /// the process drains, ends it at once.
-    pub(super) async fn until_the_end(mut self, tls: Option<&TlsServer>, tasks: &Tasks) {
-        loop {
+    /// Until SIGTERM or Ctrl-C, or `failed`: whether it was that. SIGHUP reads certificates again.
+    /// A second SIGTERM or Ctrl-C, while the process drains, ends it at once.
+    pub(super) async fn until_the_end(
+        mut self,
+        tls: Option<&TlsServer>,
+        tasks: &Tasks,
+        failed: impl Future<Output = ()>,
+    ) -> bool {
+        let mut failed = std::pin::pin!(failed);
+        let failed = loop {
             tokio::select! {
                 biased;
-                _ = self.terminate.recv() => break,
-                _ = self.interrupt.recv() => break,
+                _ = self.terminate.recv() => break false,
+                _ = self.interrupt.recv() => break false,
                 _ = self.hang_up.recv() => reload(tls),
+                () = &mut failed => break true,
             }
-        }
+        };
         // The default actions cannot be had back, so a task waits for the second one.
         let Self { mut terminate, mut interrupt, .. } = self;
         drop(tasks.spawn("second signal", async move {
@@ -47,6 +54,7 @@ impl Signals {
             tracing::warn!("told to end twice: connections are cut");
             std::process::exit(1);
         }));
+        failed
     }
 }
 
