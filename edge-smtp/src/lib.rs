@@ -11,6 +11,7 @@ mod address;
 mod login;
 mod message;
 mod options;
+mod policy;
 mod replies;
 mod service;
 mod session;
@@ -20,5 +21,6 @@ mod trace;
 mod tests;
 
 pub use options::Options;
+pub use policy::{Action, Judge, NoVerifier, PolicyOptions};
 pub use service::Smtp;
 pub use session::{Session, Stored};

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use mail::Envelope;
 use mail::date::DateTime;
 use mail::header::addresses;
 use mail::header::filter::{Filter, Unwanted};
 use mail::summary::FieldName;
 use mail::trace::{NotAField, RECEIVED_MAX};
+use mail::verdicts::{AuthenticationResults, Found};
+use mail::{Envelope, Verdicts};
 use net::Gone;
 use proto::smtp::{Reply, Role, Session as Client};
-use store::{Accept, AcceptError, Incoming, Receipt};
+use store::{Accept, AcceptError, Incoming, Receipt, Taken};
 
+use crate::policy::Arrival;
 use crate::replies;
 use crate::session::Caller;
 use crate::trace::Trace;
@@ -102,11 +104,19 @@ impl Message {
         if caller.role() == Role::Submission {
             own_from(caller, &scanned.summary).await.map_err(Ok)?;
         }
+        let verdicts = judge(&self.envelope, &taken, caller, client).await?;
         let engines = caller.shared.store.engines();
         let id = format!("{:016x}", u64::from_be_bytes(engines.random.bytes()));
+        let host = &caller.shared.options.core.host;
+        let results = verdicts.as_ref().and_then(|verdicts| {
+            let (host, peer) = (host.as_str(), caller.peer.address);
+            AuthenticationResults { host, peer, verdicts }.field()
+        });
         let trace = Trace {
-            host: &caller.shared.options.core.host,
+            host,
             peer: caller.peer.address,
+            peer_name: verdicts.as_ref().and_then(reverse_name),
+            results: results.as_deref(),
             client,
             id: &id,
             at: engines.index.now(),
@@ -114,17 +124,52 @@ impl Message {
         let prefix = trace.prefix(&self.envelope);
         let prefix = prefix.map_err(|_| Ok(replies::out_of_step()))?.into_bytes();
         let recipients = self.envelope.recipients.len();
-        let accept =
-            Accept { envelope: self.envelope, prefix: Bytes::from(prefix), verdicts: Bytes::new() };
+        let junk = verdicts.as_ref().is_some_and(|verdicts| verdicts.junk);
+        let verdicts = verdicts.map(|verdicts| Bytes::from(verdicts.encode())).unwrap_or_default();
+        let accept = Accept { envelope: self.envelope, prefix: Bytes::from(prefix), verdicts };
         let receipt = taken.commit(accept).await.map_err(not_stored)?;
         let account = caller.account.as_ref().map(|entry| entry.id.to_string());
         tracing::info!(
-            record = %receipt.record(), recipients, size, peer = %caller.peer, account, id,
+            record = %receipt.record(), recipients, size, peer = %caller.peer, account, id, junk,
             "message stored"
         );
         metrics::counter!("postroad_smtp_stored_bytes_total").increment(size);
         Ok(receipt)
     }
+}
+
+/// What is thought of mail from outside. The whole message is held in memory meanwhile, within
+/// the budget of the process.
+async fn judge(
+    envelope: &Envelope,
+    taken: &Taken,
+    caller: &Caller,
+    client: &Client,
+) -> Result<Option<Verdicts>, Refusal> {
+    let (Role::Mx, Some(judge)) = (caller.role(), &caller.shared.options.judge) else {
+        return Ok(None);
+    };
+    let whole = taken.whole().await.map_err(|error| replies::not_stored(&error))?;
+    let judgement = judge
+        .judge(&Arrival {
+            peer: caller.peer.address,
+            helo: client.hello().unwrap_or("unknown"),
+            sender: envelope.sender.as_ref(),
+            host: &caller.shared.options.core.host,
+            at: caller.shared.store.engines().index.now(),
+            message: &whole,
+        })
+        .await;
+    match judgement.refused {
+        Some(reply) => Err(Ok(reply)),
+        None => Ok(Some(judgement.verdicts)),
+    }
+}
+
+/// The client's name that leads back to it.
+fn reverse_name(verdicts: &Verdicts) -> Option<&str> {
+    let reverse = verdicts.reverse.as_ref()?;
+    (reverse.found == Found::Pass).then_some(reverse.name.as_str())
 }
 
 /// What is changed (docs/rules.md, *Addresses and text*): nobody from outside speaks of checks

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use proto::sasl;
 use proto::smtp::Config;
 
+use crate::policy::Judge;
+
 /// Options of one listener.
 #[derive(Clone)]
 pub struct Options {
@@ -17,13 +19,15 @@ pub struct Options {
     pub iterations: u32,
     /// Bytes an account may hold where its row says nothing; `None`: no limit.
     pub quota_bytes: Option<u64>,
+    /// Judges mail that comes in; `None`: nothing is checked, DNS is not asked.
+    pub judge: Option<Arc<Judge>>,
 }
 
 impl Options {
-    /// No quota, usual iterations.
+    /// No quota, usual iterations, no checks.
     #[must_use]
     pub const fn new(core: Arc<Config>, secret: Vec<u8>) -> Self {
-        Self { core, secret, iterations: sasl::ITERATIONS, quota_bytes: None }
+        Self { core, secret, iterations: sasl::ITERATIONS, quota_bytes: None, judge: None }
     }
 }
 

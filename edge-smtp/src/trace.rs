@@ -1,4 +1,5 @@
-//! What a message is told of its way: Return-Path and Received (RFC 5321 §4.4).
+//! What a message is told of its way: Return-Path and Received (RFC 5321 §4.4),
+//! and what the checks found.
 
 use std::net::IpAddr;
 
@@ -13,6 +14,10 @@ pub(crate) struct Trace<'a> {
     pub(crate) host: &'a Domain,
     /// The client's address.
     pub(crate) peer: IpAddr,
+    /// Its name, if it leads back to the address.
+    pub(crate) peer_name: Option<&'a str>,
+    /// Our Authentication-Results, if anything was checked.
+    pub(crate) results: Option<&'a str>,
     /// What it said.
     pub(crate) client: &'a Client,
     /// Names this transaction here and in our events; the record's id is not known yet.
@@ -33,7 +38,7 @@ impl Trace<'_> {
         let received = Received {
             helo: self.client.hello().unwrap_or("unknown"),
             peer: self.peer,
-            peer_name: None,
+            peer_name: self.peer_name,
             by: self.host.as_str(),
             with: self.client.with(envelope.smtputf8),
             tls: tls.as_deref(),
@@ -43,6 +48,10 @@ impl Trace<'_> {
         };
         let mut prefix = Prefix::new();
         prefix.push(&return_path(envelope.sender.as_ref()))?;
+        // RFC 8601 §4: above the Received field of the same server.
+        if let Some(results) = self.results {
+            prefix.push(results)?;
+        }
         prefix.push(&received.field())?;
         Ok(prefix)
     }

