@@ -29,7 +29,7 @@ use mail::{Account, Seq};
 use crate::names;
 use crate::place::ObjectNonce;
 
-pub use history::decode_history;
+pub use history::{HISTORY_TRAILER_BYTES, decode_history, history_part};
 pub use plan::{Plan, PlanError, Planner, Written};
 pub use root::Root;
 

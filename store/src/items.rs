@@ -1,6 +1,8 @@
 //! Outbound, delayed and parked work: item rows, the due rows that announce them, and what an
 //! admin has to see [O, a].
 
+mod record;
+
 use std::sync::Arc;
 
 use engine::{Consistency, Event, Expect, Key, Order, Range, ReadError, Row, Version, WriteError};

@@ -35,7 +35,7 @@ mod writers;
 
 pub use account::{
     AccountLog, AppendBody, Appended, ChangeError, Changed, Copied, DeliverError, Delivered,
-    Delivery, LogError,
+    Delivery, LogError, Told,
 };
 pub use claims::{Claims, FAN_PAGES_MAX};
 pub use directory::Directory;

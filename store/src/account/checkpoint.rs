@@ -13,7 +13,7 @@ use crate::checkpoint::{Plan, PlanError, Planner, Root, Wanted};
 use crate::context::{Context, damaged, too_large};
 use crate::names;
 use crate::place::ObjectNonce;
-use crate::rows::{self, Pointer, RowValue};
+use crate::rows::{self, CheckpointRef, Pointer, RowValue};
 use crate::state::State;
 
 /// Tries to make one checkpoint while others are at it too.
@@ -25,7 +25,18 @@ pub(super) async fn read(
     account: Account,
     pointer: &Pointer,
 ) -> Result<Option<State>, LogError> {
-    let Some(checkpoint) = pointer.checkpoint else { return Ok(Some(State::new(account))) };
+    match pointer.checkpoint {
+        None => Ok(Some(State::new(account))),
+        Some(checkpoint) => read_at(cx, account, checkpoint).await,
+    }
+}
+
+/// The state at this checkpoint; `None`: its objects are not there (any more).
+pub(super) async fn read_at(
+    cx: &Context,
+    account: Account,
+    checkpoint: CheckpointRef,
+) -> Result<Option<State>, LogError> {
     let key = names::checkpoint(account, checkpoint.seq, checkpoint.nonce);
     let Some(object) = cx.engines.objects.get(&key).await? else { return Ok(None) };
     let root = Root::decode(account, checkpoint, &object).map_err(damaged)?;

@@ -205,7 +205,7 @@ fn parse(key: &ObjectKey) -> Option<(Seq, Option<u8>)> {
     Some((Seq(seq), part))
 }
 
-fn parse_root(key: &ObjectKey) -> Option<(Seq, ObjectNonce)> {
+pub(super) fn parse_root(key: &ObjectKey) -> Option<(Seq, ObjectNonce)> {
     let (_, last) = key.as_str().rsplit_once('/')?;
     let (seq, nonce) = last.split_once('-')?;
     let number = |text| u64::from_str_radix(text, 16).ok();

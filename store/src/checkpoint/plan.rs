@@ -146,6 +146,7 @@ impl Planner {
         let slots = placed.records;
         let bytes = history::encode(&history, &slots).ok_or(PlanError::History)?;
         let history = append_part(&mut past, &bytes, checkpoint, PAST);
+        past.extend_from_slice(&history::trailer(&history));
         objects.push((names::chunk(account, seq, nonce, PAST), vec![Bytes::from(past)]));
         let (parts, blocks, bytes) =
             lay_out(&state, &before, pointer.checkpoint, history, checkpoint);

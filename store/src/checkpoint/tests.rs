@@ -144,6 +144,9 @@ fn check_history(office: &mut Office, entries: &[crate::entry::Entry]) {
         let root = Root::decode(account(), reference, &office.objects[&key]).unwrap();
         let part = root.history().unwrap();
         let object = &office.objects[&part.key(account())];
+        let trailer = &object[object.len() - usize::try_from(HISTORY_TRAILER_BYTES).unwrap()..];
+        let size = object.len() as u64;
+        assert_eq!(history_part(part.seq, part.nonce, size, trailer), Some(part));
         let range = part.range();
         let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
         let mut entries = decode_history(&part, &object[range]).unwrap();
