@@ -5,13 +5,24 @@
 //! what a refusal means is decided above.
 
 mod call;
+mod channel;
+mod connect;
+mod dane;
+mod reach;
+mod tcp;
+mod tls;
+
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use mail::Reply;
 pub use proto::smtp::client::{Fault, Features, Offer, Offered, OfferedRecipient, Stage};
 
-pub use call::{Call, CallLimits, From, Login, Reach, Security, Verify};
+pub use call::{Call, CallLimits, From, Login, Security, Verify};
+pub use reach::{Reach, is_public};
+pub use tcp::Tcp;
 
 /// Makes connections.
 #[async_trait]

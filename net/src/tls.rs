@@ -4,7 +4,7 @@
 //! The process-wide crypto provider is installed once, in `main`, never here.
 
 mod files;
-mod session;
+pub(crate) mod session;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -231,7 +231,7 @@ impl ResolvesServerCert for Chooser {
 }
 
 /// RFC 9525 §6.3: a wildcard is the whole leftmost label and stands for exactly one.
-fn matches_name(own: &str, asked: &str) -> bool {
+pub(crate) fn matches_name(own: &str, asked: &str) -> bool {
     match own.strip_prefix("*.") {
         Some(parent) => {
             asked.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))

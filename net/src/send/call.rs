@@ -1,12 +1,11 @@
 //! Whom to call, through what, and how sure to be of it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use proto::sasl::Password;
 
-use crate::Network;
+use super::Reach;
 use crate::dns::Tlsa;
 
 /// From where: an egress of this machine.
@@ -36,19 +35,6 @@ pub struct Call {
     pub login: Option<Login>,
     /// Times.
     pub limits: CallLimits,
-}
-
-/// Which addresses a call may lead to (E3): an MX is written by strangers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Only addresses of the public internet: no loopback, private, link-local, shared, multicast
-    /// or reserved ones, in no disguise.
-    #[default]
-    Public,
-    /// Public ones, and these.
-    Networks(Arc<[Network]>),
-    /// Any: an admin's route says where.
-    Anywhere,
 }
 
 /// What TLS must be on a connection.
