@@ -8,7 +8,7 @@ use net::Verdict;
 use proto::imap::Answer;
 use proto::imap::response::Code;
 use proto::sasl::{Nonce, Password, Verifier, Verifiers};
-use store::directory::{DirectoryError, Entry};
+use store::directory::Entry;
 
 use crate::quota::Quota;
 use crate::replies::Stop;
@@ -19,7 +19,7 @@ fn failed() -> Answer {
     Answer::No(Some(Code::AuthenticationFailed), "wrong user or password".into())
 }
 
-fn unavailable(error: &DirectoryError) -> Stop {
+fn unavailable(error: &dyn std::error::Error) -> Stop {
     tracing::warn!(%error, "login not possible");
     let text = "login is not possible now, try again later";
     Stop::Answer(Box::new(Answer::No(Some(Code::Unavailable), text.into())))
@@ -56,7 +56,17 @@ impl Session {
             return Ok(failed());
         }
         let entry = self.look_up(user).await?;
-        let right = self.verifiers_for(user, entry.as_ref()).check(password.reveal()).is_some();
+        let verifiers = self.verifiers_for(user, entry.as_ref());
+        let password = password.clone();
+        // Milliseconds of CPU: not where all connections are served, and no more than there are
+        // cores for.
+        let checked = self
+            .shared
+            .store
+            .engines()
+            .work
+            .run(move || verifiers.check(password.reveal()).is_some());
+        let right = checked.await.map_err(|error| unavailable(&error))?;
         match entry.filter(|_| right) {
             Some(entry) => self.enter(user, authzid, entry).await,
             None => self.refused(user).await,

@@ -83,6 +83,14 @@ impl Office {
         Self::on(self.world.clone(), store, self.options.clone(), ThrottleOptions::default())
     }
 
+    /// The same edge, which has no time to check a password.
+    pub(crate) fn busy(self) -> Self {
+        let mut engines = self.world.process("busy");
+        engines.work = engine::Work::new(0, 0);
+        let store = Store::new(engines, store::Options::default());
+        Self::on(self.world, store, self.options, ThrottleOptions::default())
+    }
+
     /// The same edge, which slows no guesses.
     pub(crate) fn unthrottled(self) -> Self {
         let trusted = vec!["127.0.0.1".parse().unwrap()];

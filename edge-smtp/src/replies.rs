@@ -59,8 +59,8 @@ pub(crate) fn no_account(error: &LogError) -> Reply {
     reply(451, (3, 0), "Cannot look at this mailbox now, try again later")
 }
 
-/// RFC 4954 §6: the directory did not answer a login.
-pub(crate) fn no_login(error: &DirectoryError) -> Reply {
+/// RFC 4954 §6: the directory did not answer a login, or too many passwords wait to be checked.
+pub(crate) fn no_login(error: &dyn std::error::Error) -> Reply {
     tracing::warn!(%error, "login not possible");
     reply(454, (7, 0), "Temporary authentication failure")
 }

@@ -18,6 +18,7 @@ mod objects;
 mod sqlite;
 mod system;
 mod tasks;
+mod work;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub use index::{
 pub use local::{Config, OpenError, open};
 pub use objects::{Checksum, Listed, ObjectKey, ObjectWriter, Objects, Put, Space};
 pub use tasks::Tasks;
+pub use work::{Busy, Work};
 
 /// What an operation on an engine can end with besides success. Variants differ by what the
 /// caller does next.
@@ -88,6 +90,8 @@ pub struct Engines {
     pub random: Arc<dyn Random>,
     /// The tasks that end with this process.
     pub tasks: Tasks,
+    /// Where what costs CPU for long is done.
+    pub work: Work,
     /// What this process's engines did so far.
     pub counters: Arc<Counters>,
 }

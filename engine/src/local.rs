@@ -138,6 +138,7 @@ pub fn open(config: &Config) -> Result<Engines, OpenError> {
         clock: Arc::new(RuntimeClock::new()),
         random: Arc::new(SystemRandom),
         tasks: Tasks::default(),
+        work: crate::Work::default(),
         counters,
     })
 }

@@ -122,6 +122,7 @@ impl World {
             clock: Arc::new(self.0.clock),
             random: Arc::new(SeededRandom(Mutex::new(Dice::new(seed)))),
             tasks: Tasks::default(),
+            work: crate::Work::inline(),
             counters,
         }
     }

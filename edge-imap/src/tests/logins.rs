@@ -37,6 +37,17 @@ async fn users_log_in_by_password_and_by_plain() {
     assert!(refused[0].contains("NO [AUTHENTICATIONFAILED]"), "{refused:?}");
 }
 
+// RFC 5530 §3: UNAVAILABLE is temporary. C1: whoever it is.
+#[tokio::test(start_paused = true)]
+async fn when_too_many_passwords_wait_to_be_checked_more_are_told_to_come_again() {
+    let office = Office::start().await.busy();
+    for user in ["ana@example.test", "nobody@example.test"] {
+        let mut client = office.connect().await;
+        let refused = client.command(&format!("LOGIN {user} \"{PASSWORD}\"")).await;
+        assert!(refused[0].contains("NO [UNAVAILABLE]"), "{refused:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn disabled_accounts_do_not_get_in() {
     let office = Office::with(|_| {}, |row| row.disabled = true).await;

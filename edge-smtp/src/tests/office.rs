@@ -100,8 +100,18 @@ impl Office {
 
     /// Passwords cost so many iterations; guessing is slowed like that.
     pub(super) async fn start_with(role: Role, iterations: u32, throttle: ThrottleOptions) -> Self {
+        Self::start_on(role, iterations, throttle, engine::Work::inline()).await
+    }
+
+    /// Passwords are checked there.
+    pub(super) async fn start_on(
+        role: Role,
+        iterations: u32,
+        throttle: ThrottleOptions,
+        work: engine::Work,
+    ) -> Self {
         let world = World::default();
-        let engines = world.process("edge");
+        let engines = Engines { work, ..world.process("edge") };
         let store = Store::new(engines.clone(), store::Options::default());
         fill(&store, iterations).await;
         let auth = match role {

@@ -190,3 +190,16 @@ async fn a_submission_loses_bcc_and_gets_what_it_lacks() {
     assert_eq!((id.len(), rest), (32, "\r\n\r\nBcc: body\r\n"));
     assert!(bodies.contains(&whole), "{bodies:?}");
 }
+
+// RFC 4954 §6: 454 4.7.0 is temporary. C1: whoever it is.
+#[tokio::test(start_paused = true)]
+async fn when_too_many_passwords_wait_to_be_checked_more_are_told_to_come_again() {
+    let work = engine::Work::new(0, 0);
+    let office = Office::start_on(Role::Submission, 4096, ThrottleOptions::default(), work).await;
+    for user in ["ana@example.test", "nobody@example.test"] {
+        let mut client = office.connect("127.0.0.1").await;
+        client.say("EHLO x").await.expect(250);
+        let refused = client.say(&plain(user, "pencil")).await.text;
+        assert_eq!(refused, "454 4.7.0 Temporary authentication failure\r\n");
+    }
+}

@@ -89,7 +89,7 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Exists`] if the address is anybody's, or as [`AdminError`] says.
     pub async fn add_account(&self, new: NewAccount) -> Result<AccountSummary, AdminError> {
-        let fresh = self.credentials(&new.password, None)?;
+        let fresh = self.credentials(&new.password, None).await?;
         let id = self.directory().fresh_account();
         let region = self.store.options().region.clone();
         self.change(async |directory| {
@@ -222,7 +222,7 @@ impl Admin {
         self.change(async |directory| {
             let (_, entry) = find(directory, name).await?;
             let mut row = AccountRow::clone(&entry.row);
-            row.credentials = self.credentials(password, Some(&row.credentials))?;
+            row.credentials = self.credentials(password, Some(&row.credentials)).await?;
             Ok((vec![DirectoryChange::Account(entry.id, Box::new(row))], ()))
         })
         .await
@@ -254,7 +254,7 @@ impl Admin {
 
     /// Credentials with this password in place of the one before. All verifiers of an account
     /// share salt and iterations: they change only while there are no app passwords.
-    fn credentials(
+    async fn credentials(
         &self,
         password: &Password,
         before: Option<&Credentials>,
@@ -274,7 +274,11 @@ impl Admin {
             None => self.store.engines().random.bytes::<SALT_BYTES>().to_vec(),
         };
         let iterations = shared.map_or(self.iterations, |before| before.iterations);
-        let verifier = Verifier::derive(password.reveal(), &salt, iterations)
+        let (password, under) = (password.clone(), salt.clone());
+        let derive = move || Verifier::derive(password.reveal(), &under, iterations);
+        let verifier = self.store.engines().work.run(derive).await;
+        let verifier = verifier
+            .map_err(|busy| AdminError::Unavailable(busy.to_string()))?
             .map_err(|why| AdminError::invalid(why.to_string(), "choose another password"))?;
         let (stored_key, server_key) = verifier.parts();
         let own = rows::Verifier {
