@@ -142,7 +142,8 @@ impl LocalItems {
         for member in &page.accounts {
             match self.sight(member.account).await {
                 Ok((log, sight)) => {
-                    let arrivals = arrivals(index, segment, std::iter::once(item.place.index));
+                    let records = std::iter::once(item.place.index);
+                    let arrivals = arrivals(index, segment, records, &log);
                     deliveries.push(Delivery { log, segment, sight, arrivals });
                 }
                 Err(error) => ended = Ended::Some(error),

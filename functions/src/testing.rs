@@ -68,12 +68,22 @@ pub(crate) async fn accept(
     to: &[&str],
     body: &[u8],
 ) -> Result<Receipt, AcceptError> {
+    accept_as(store, to, body, Bytes::new()).await
+}
+
+/// Accepts a message of which the checks said this.
+pub(crate) async fn accept_as(
+    store: &Store,
+    to: &[&str],
+    body: &[u8],
+    verdicts: Bytes,
+) -> Result<Receipt, AcceptError> {
     let mut incoming = store.ingest().begin().await?;
     for chunk in body.chunks(10_000) {
         incoming.write(chunk).await?;
     }
     let prefix = Bytes::from_static(b"Received: from x by y\r\n");
-    let accept = Accept { envelope: envelope(to), prefix, verdicts: Bytes::new() };
+    let accept = Accept { envelope: envelope(to), prefix, verdicts };
     incoming.commit(accept).await
 }
 

@@ -9,7 +9,9 @@ use store::{AcceptError, LogError};
 
 use super::*;
 use crate::host::local::{Functions, Local};
-use crate::testing::{accept, accounts, deliver_all, fresh_log, inbox, message, noise, process};
+use crate::testing::{
+    accept, accept_as, accounts, deliver_all, fresh_log, inbox, message, noise, process,
+};
 
 async fn records(world: &World, account: Account) -> Vec<RecordId> {
     let log = fresh_log(world, account).await;
@@ -316,4 +318,26 @@ async fn nothing_is_acknowledged_while_the_store_is_away() {
     assert!(matches!(refused, AcceptError::Later | AcceptError::Full), "{refused}");
     world.cut("edge", false);
     accept(&store, &["ana"], &message("x")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_goes_where_the_account_keeps_it() {
+    let world = World::default();
+    let store = process(&world, "edge");
+    let ids = accounts(&store, &["ana"]).await;
+    let mut verdicts = mail::Verdicts::default();
+    verdicts.junk("a test");
+    let junk = bytes::Bytes::from(verdicts.encode());
+    let kept = accept_as(&store, &["ana"], &message("junk"), junk).await.unwrap();
+    let damaged = bytes::Bytes::from_static(b"\xff");
+    accept_as(&store, &["ana"], &message("odd"), damaged).await.unwrap();
+    accept(&store, &["ana"], &message("mail")).await.unwrap();
+    deliver_all(&world, &store).await;
+    let log = fresh_log(&world, ids[0]).await;
+    assert_eq!(inbox(&log).await.len(), 2);
+    let there: Vec<RecordId> = log.view(|state| {
+        let mailbox = state.by_use(store::change::SpecialUse::Junk).unwrap();
+        mailbox.messages().map(|message| message.record).collect()
+    });
+    assert_eq!(there, [kept.record()]);
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use engine::{Op, ReadError, Version};
-use mail::{Account, Seq, WriterId};
-use store::change::{Arrival, ArrivalPlace, MailboxId};
+use mail::{Account, Seq, Verdicts, WriterId};
+use store::change::{Arrival, ArrivalPlace, MailboxId, SpecialUse};
 use store::place::{SegmentRef, Slot};
 use store::rows::{Claim, ClaimState, Lease, PlanAccount};
-use store::segment::Index;
+use store::segment::{Index, IndexRecord};
 use store::{AccountLog, Delivery, LogError, names};
 
 use super::{Deliver, plan};
@@ -148,31 +148,38 @@ impl Work {
                     log: log.clone(),
                     segment: self.segment(),
                     sight: *sight,
-                    arrivals: self.arrivals(member),
+                    arrivals: self.arrivals(member, log),
                 })
             })
             .collect()
     }
 
     /// The messages of one account, straight from the index: no body is read.
-    pub(super) fn arrivals(&self, member: &PlanAccount) -> Vec<Arrival> {
-        arrivals(&self.index, self.segment(), member.mail.iter().map(|(record, _)| *record))
+    pub(super) fn arrivals(&self, member: &PlanAccount, log: &AccountLog) -> Vec<Arrival> {
+        let records = member.mail.iter().map(|(record, _)| *record);
+        arrivals(&self.index, self.segment(), records, log)
     }
 }
 
-/// Arrivals of these records of a segment, into the inbox.
+/// Arrivals of these records of a segment: into the inbox, or where the account keeps Junk if the
+/// edge's checks say so.
 pub(crate) fn arrivals(
     index: &Index,
     segment: SegmentRef,
     records: impl Iterator<Item = u32>,
+    log: &AccountLog,
 ) -> Vec<Arrival> {
+    let junk = || {
+        let kept = log.view(|state| state.by_use(SpecialUse::Junk).map(|mailbox| mailbox.id()));
+        kept.unwrap_or(MailboxId::INBOX)
+    };
     records
         .filter_map(|number| {
             let record = index.records.get(usize::try_from(number).ok()?)?;
             Some(Arrival {
                 record: record.location.id,
                 again: false,
-                mailbox: MailboxId::INBOX,
+                mailbox: if is_junk(record) { junk() } else { MailboxId::INBOX },
                 flags: mail::FlagSet::default(),
                 date: record.received,
                 size: record.location.size(),
@@ -181,4 +188,9 @@ pub(crate) fn arrivals(
             })
         })
         .collect()
+}
+
+/// What the edge found of the message. Verdicts that cannot be read are no reason to hide mail.
+fn is_junk(record: &IndexRecord) -> bool {
+    Verdicts::decode(&record.verdicts).is_ok_and(|verdicts| verdicts.junk)
 }

@@ -13,7 +13,7 @@ use mail::{Account, Seq};
 use super::append::Prepared;
 use super::ring::Placed;
 use super::{AccountLog, LogError, Turn};
-use crate::change::{Arrival, Change};
+use crate::change::{Arrival, Change, MailboxId};
 use crate::context::Context;
 use crate::place::SegmentRef;
 use crate::rows::Phase;
@@ -155,7 +155,7 @@ impl Group<'_> {
                     for arrival in left {
                         bytes += arrival.summary.len() + 64;
                         if bytes <= ENTRY_BYTES || arrivals.is_empty() || arrival.again {
-                            arrivals.push(arrival.clone());
+                            arrivals.push(at_home(&loaded.state, arrival));
                             of.insert(*number);
                         }
                     }
@@ -225,6 +225,15 @@ impl Group<'_> {
             }
         }
     }
+}
+
+/// An arrival whose mailbox was deleted meanwhile goes into the inbox.
+fn at_home(state: &State, arrival: &Arrival) -> Arrival {
+    let mut arrival = arrival.clone();
+    if state.mailbox(arrival.mailbox).is_none() {
+        arrival.mailbox = MailboxId::INBOX;
+    }
+    arrival
 }
 
 /// The arrivals of a delivery that are not in the log.
