@@ -14,6 +14,7 @@ mod limits;
 mod logins;
 mod model;
 mod searching;
+mod summaries;
 mod syncing;
 
 use std::collections::BTreeMap;

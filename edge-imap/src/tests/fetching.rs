@@ -3,7 +3,7 @@
 use super::{Client, Office, message};
 
 /// A message with a text, an HTML alternative, an attachment and a message inside.
-const NESTED: &str = "From: \"Ana \\\"A\\\" B\" <ana@example.test>\nSender: s@example.test\n\
+pub(super) const NESTED: &str = "From: \"Ana \\\"A\\\" B\" <ana@example.test>\nSender: s@example.test\n\
     To: Team: bob@example.test, c@example.test;, d@example.test\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n\
     Date: Tue, 24 Nov 2026 12:00:00 +0000\nMessage-ID: <n@example.test>\nX-Odd: odd\n\
     MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\
