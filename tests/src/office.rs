@@ -213,6 +213,30 @@ impl Office {
         self.process = Some(Process::start_by(&mut command, &arguments, &self.log()));
     }
 
+    /// Ends it well, puts these lines behind lines of its configuration, and starts it again: each
+    /// is (line that is there, what follows it). A section that is not there goes to the end, with
+    /// an empty first.
+    ///
+    /// # Panics
+    /// If there is no such line, or it does not end or start.
+    pub fn configure(&mut self, lines: &[(&str, &str)]) {
+        if let Some(process) = &mut self.process {
+            assert!(process.terminate());
+        }
+        let config = self.data().join("postroad.toml");
+        let mut text = std::fs::read_to_string(&config).unwrap();
+        for (line, more) in lines {
+            if line.is_empty() {
+                text.push_str(&format!("\n{more}\n"));
+                continue;
+            }
+            assert!(text.contains(&format!("\n{line}\n")), "no {line} in {text}");
+            text = text.replace(&format!("\n{line}\n"), &format!("\n{line}\n{more}\n"));
+        }
+        std::fs::write(&config, text).unwrap();
+        self.restart();
+    }
+
     /// The store and configuration directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
