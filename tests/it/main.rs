@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod admin;
+mod cli;
 mod clients;
 mod demo;
 mod disk_error;
@@ -15,3 +16,4 @@ mod real_mail;
 mod scram;
 mod smtp_attacks;
 mod smtp_extensions;
+mod topology;
