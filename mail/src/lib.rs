@@ -5,8 +5,10 @@
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
 pub mod address;
+pub mod arc;
 pub mod codec;
 pub mod date;
+pub mod dkim;
 pub mod dmarc;
 pub mod envelope;
 pub mod flags;

@@ -1,5 +1,6 @@
 //! Whole messages before the judge.
 
+use mail::dkim::{Signer, SigningKey, body_hash};
 use mail::verdicts::{Asked, Found};
 use mail::{Domain, Path, Timestamp};
 use mail_auth::common::crypto::Ed25519Key;
@@ -208,4 +209,93 @@ async fn questions_have_a_budget() {
     let few = judged(options, zone(), from, &signed(PLAIN)).await;
     assert!(few.refused.is_none());
     assert_eq!(few.verdicts.dmarc.unwrap().found, Found::TempError);
+}
+
+fn our_signer(domain: &str, selector: &str, rsa: bool) -> (Signer, String) {
+    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+    let pkcs8 = if rsa {
+        let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        der.as_ref().to_vec()
+    } else {
+        let seed = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+        seed.to_pkcs8v1().unwrap().as_ref().to_vec()
+    };
+    let key = SigningKey::from_pkcs8(&pkcs8).unwrap();
+    let record = key.record().unwrap();
+    (Signer { domain: domain.into(), selector: selector.into(), key }, record)
+}
+
+fn signed_by(signer: &Signer, message: &str) -> String {
+    let header = &message.as_bytes()[..mail::header::header_length(message.as_bytes())];
+    let at = Timestamp::from_seconds(1_800_000_000);
+    let field = signer.sign(header, &body_hash(message.as_bytes()), at).unwrap();
+    format!("{field}{message}")
+}
+
+// RFC 6376, RFC 8463: another implementation believes what we sign.
+#[tokio::test(start_paused = true)]
+async fn our_signatures_are_believed() {
+    let (rsa, rsa_record) = our_signer("bank.test", "r1", true);
+    let (ed, ed_record) = our_signer("bank.test", "e1", false);
+    let from = ("203.0.113.5", "x@list.test");
+    for message in [
+        PLAIN.to_owned(),
+        PLAIN.replace("Subject: hello", "Subject:   a\r\n\tlong  one \r\nTo: b@c.test\r\nX: y"),
+        PLAIN.replace("Good morning.\r\n", ""),
+        PLAIN.replace("Good morning.\r\n", " a  b \r\n\r\n.c\td\r\n\r\n\r\n"),
+        PLAIN.replace("Good morning.", &"caf\u{e9} ".repeat(3_000)),
+    ] {
+        let zone = zone()
+            .txt("r1._domainkey.bank.test", &rsa_record)
+            .txt("e1._domainkey.bank.test", &ed_record);
+        let message = signed_by(&rsa, &signed_by(&ed, &message));
+        let verdicts = judged_by(zone, from, &message).await.verdicts;
+        let found: Vec<_> = verdicts.dkim.iter().flatten().map(|one| one.found).collect();
+        assert_eq!(found, [Found::Pass, Found::Pass], "{message}");
+        // Nobody adds a second Subject, or a Reply-To, to what was signed.
+        for added in ["Subject: other", "Reply-To: evil@x.test"] {
+            let zone = Zone::default()
+                .txt("r1._domainkey.bank.test", &rsa_record)
+                .txt("e1._domainkey.bank.test", &ed_record);
+            let verdicts = judged_by(zone, from, &format!("{added}\r\n{message}")).await.verdicts;
+            assert!(verdicts.dkim.iter().flatten().all(|one| one.found == Found::Fail));
+        }
+    }
+}
+
+// RFC 8617: another implementation believes what we seal, and what was broken on the way is seen.
+#[tokio::test(start_paused = true)]
+async fn our_seals_are_believed() {
+    let (signer, record) = our_signer("list.test", "r1", true);
+    let zone = || zone().txt("r1._domainkey.list.test", &record);
+    let seal = |message: &str, chain: Found| {
+        let results = ["dmarc=pass header.from=bank.test".to_owned()];
+        let at = Timestamp::from_seconds(1_800_000_000);
+        let seal =
+            mail::arc::Seal { signer: &signer, host: "mx.list.test", results: &results, chain, at };
+        let header = &message.as_bytes()[..mail::header::header_length(message.as_bytes())];
+        let fields = seal.fields(header, &body_hash(message.as_bytes())).unwrap().unwrap();
+        format!("{fields}{message}")
+    };
+    let from = ("203.0.113.5", "x@list.test");
+    let mut message = signed(PLAIN);
+    let mut chain = Found::None;
+    for hop in 1..=3 {
+        message = format!("Received: by {hop}\r\n{}", seal(&message, chain));
+        let arc = judged_by(zone(), from, &message).await.verdicts.arc.unwrap();
+        assert_eq!((arc.found, arc.sets, arc.sealer.as_str()), (Found::Pass, hop, "list.test"));
+        chain = arc.found;
+    }
+    let broken = message.replace("Good", "Bad");
+    let judgement = judged_by(zone(), from, &broken).await;
+    assert_eq!(judgement.verdicts.arc.unwrap().found, Found::Fail);
+    // Changed before it was sealed by somebody who is believed: taken, though DMARC fails.
+    let forwarded = seal(&signed(PLAIN).replace("Good", "Bad"), Found::None);
+    assert!(judged_by(zone(), from, &forwarded).await.refused.is_some());
+    let trusted = vec![Domain::parse("list.test").unwrap()];
+    let options = PolicyOptions { arc_trusted: trusted, ..PolicyOptions::default() };
+    let judgement = judged(options, zone(), from, &forwarded).await;
+    assert!(judgement.refused.is_none());
+    assert_eq!(judgement.verdicts.dmarc.unwrap().found, Found::Fail);
 }
