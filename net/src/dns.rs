@@ -1,10 +1,17 @@
 //! Questions to the domain name system, behind a seam that a simulation answers.
 
+mod options;
+mod question;
+mod resolver;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mail::Domain;
+
+pub use options::DnsOptions;
+pub use resolver::Resolver;
 
 /// Answers questions. Names may have a dot at the end; answers never have one and are lower case.
 /// Every call is bounded in time by the engine.

@@ -281,7 +281,7 @@ fn closed(why: &io::Error) -> String {
 
 /// Writes all of `bytes` and pushes them through; while that has to wait, what comes in is taken,
 /// so that two sides that both write cannot wait for each other (RFC 2920 §3.1), and a refusal in
-/// the middle of the content is heard.
+/// the middle of the content is heard: nothing more is written then.
 async fn write_all(
     stream: &mut BoxStream,
     mut bytes: &[u8],
@@ -310,7 +310,12 @@ async fn write_all(
             }
             match poll_read(stream, buffer, cx)? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Poll::Ready(count) => client.receive(buffer.get(..count).unwrap_or_default()),
+                Poll::Ready(count) => {
+                    client.receive(buffer.get(..count).unwrap_or_default());
+                    if client.has_failed() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -124,6 +124,12 @@ impl Client {
         self.turns
     }
 
+    /// Whether the next step is [`Step::Failed`]: what is being written need not be.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.fault.is_some()
+    }
+
     /// Takes received bytes, all of them.
     pub fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.fault.is_none() && !self.is_before_tls() {
