@@ -6,6 +6,7 @@
 //! on an event. [`host`] runs them.
 
 pub mod deliver;
+pub mod egress;
 #[cfg(test)]
 mod embedded_tests;
 mod handler;
