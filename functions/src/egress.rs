@@ -162,20 +162,27 @@ fn held(egresses: &[Egress], egress: &Egress, marks: &Marks, now: Timestamp) -> 
     state
 }
 
-/// What a refusal at `egress` means for the message, and what is to be remembered of the egress.
-/// `permanent`: the reply was a 5xx. `spf_elsewhere`: another egress passes SPF for this sender.
+/// A refusal that is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// What the words mean.
+    pub finding: &'a Finding,
+    /// Whether they were a 5xx.
+    pub permanent: bool,
+    /// Who was refused.
+    pub egress: &'a Egress,
+    /// The domain of the envelope sender.
+    pub sender: &'a str,
+    /// Whether another egress passes SPF for this sender.
+    pub spf_elsewhere: bool,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What a refusal means for the message, and what is to be remembered of the egress.
 #[must_use]
-pub fn judge(
-    finding: &Finding,
-    permanent: bool,
-    egress: &Egress,
-    egresses: &[Egress],
-    past: &Past,
-    marks: &Marks,
-    sender: &str,
-    now: Timestamp,
-    spf_elsewhere: bool,
-) -> Judgement {
+pub fn judge(refusal: &Refusal<'_>, egresses: &[Egress], past: &Past, marks: &Marks) -> Judgement {
+    let Refusal { finding, permanent, egress, sender, spf_elsewhere, now } = *refusal;
     let by_code = || match permanent {
         true => Verdict::Fail,
         false => Verdict::Later { after: finding.hold, same: false },

@@ -56,6 +56,10 @@ impl LocalItems {
 
     async fn one(&self, due: &Announced) -> Result<Outcome, Error> {
         let items = self.store.items();
+        // What leaves this store is the relay's, with its due rows.
+        if !matches!(due.item.kind, ItemKind::Local | ItemKind::Fan | ItemKind::Parked) {
+            return Ok(Outcome::Done);
+        }
         let Some((item, version)) = items.get(&due.item).await? else {
             // [a]: announced, not there yet; or gone since long, then by its own expiry.
             return self.forgotten(due).await;
@@ -68,8 +72,7 @@ impl LocalItems {
             items.forget_due(due).await?;
             return Ok(Outcome::Done);
         }
-        let ours = matches!(due.item.kind, ItemKind::Local | ItemKind::Fan | ItemKind::Parked);
-        if !ours || item.state != ItemState::Waiting {
+        if item.state != ItemState::Waiting {
             return Ok(Outcome::Done);
         }
         let Some(why) = self.deliver(due, &item, version).await? else {

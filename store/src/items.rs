@@ -1,22 +1,32 @@
 //! Outbound, delayed and parked work: item rows, the due rows that announce them, and what an
 //! admin has to see [O, a].
 
+mod hand;
 mod record;
+mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use engine::{Consistency, Event, Expect, Key, Order, Range, ReadError, Row, Version, WriteError};
+use engine::{
+    Consistency, Event, Expect, Key, Op, Order, Range, ReadError, Row, Version, WriteError,
+};
 use mail::Timestamp;
 
 use crate::context::{Context, damaged, too_large};
 use crate::rows::{
-    self, Due, ITEM_SHARDS, Item, ItemKey, ItemState, MAINTENANCE_SHARDS, Maintenance,
+    self, Due, DuePlace, ITEM_SHARDS, Item, ItemKey, ItemState, MAINTENANCE_SHARDS, Maintenance,
     MaintenanceWhy, Parked, RowValue,
 };
+
+pub use hand::Hand;
 
 /// The items of this store.
 pub struct Items {
     cx: Arc<Context>,
+    /// To the relay of this process, if there is one.
+    hand: Hand,
 }
 
 impl std::fmt::Debug for Items {
@@ -34,11 +44,27 @@ pub struct Announced {
     pub item: ItemKey,
     /// The version announced.
     pub version: Version,
+    /// Where the row lies.
+    pub place: DuePlace,
+}
+
+impl Announced {
+    /// Whether it is no item's, but stands for the due rows of a destination's own place.
+    #[must_use]
+    pub fn is_marker(&self) -> bool {
+        self.item == rows::marker(&self.item.destination)
+    }
 }
 
 impl Items {
-    pub(crate) const fn new(cx: Arc<Context>) -> Self {
-        Self { cx }
+    pub(crate) fn new(cx: Arc<Context>) -> Self {
+        Self { cx, hand: Hand::default() }
+    }
+
+    /// What a relay of this process takes fresh items by.
+    #[must_use]
+    pub const fn hand(&self) -> &Hand {
+        &self.hand
     }
 
     /// An item, read strongly.
@@ -50,17 +76,27 @@ impl Items {
     }
 
     /// Makes an item: its due row first, then itself, only where absent [a, b]. `Ok` also if it
-    /// was there already: whoever makes it makes the same one.
+    /// was there already: whoever makes it makes the same one. A relay of this process that has
+    /// room for it holds its first lease, and is told [f].
     /// # Errors
     /// [`WriteError`]; try again, nothing is doubled.
     pub async fn make(&self, key: &ItemKey, item: &Item) -> Result<(), WriteError> {
         let version = Version(1);
-        self.announce(key, item.due, version).await?;
-        match self.put(key, item, version, Expect::Absent).await {
-            Err(WriteError::Conflict) => Ok(()),
-            other => other,
-        }?;
-        self.cx.engines.events.publish(Event::Items);
+        let mut item = item.clone();
+        let told = self.hand.take(key, &mut item, self.cx.engines.index.now());
+        let due = self.due_op(key, &item, version)?;
+        let put = self.put_op(key, &item, version, Expect::Absent)?;
+        match self.in_order(vec![due, put]).await {
+            // Whose it is is in its row.
+            Err(WriteError::Conflict) => return Ok(()),
+            other => other?,
+        }
+        if let Some(told) = told {
+            let place = DuePlace::of(key, item.state);
+            told.send(Announced { at: item.due, item: key.clone(), version, place });
+        } else {
+            self.cx.engines.events.publish(Event::Items);
+        }
         Ok(())
     }
 
@@ -75,23 +111,65 @@ impl Items {
         version: Version,
     ) -> Result<Version, WriteError> {
         let next = Version(version.0 + 1);
+        let mut ops = Vec::with_capacity(2);
         if !item.state.is_finished() {
-            self.announce(key, item.due, next).await?;
+            ops.push(self.due_op(key, item, next)?);
         }
-        self.put(key, item, next, Expect::Version(version)).await?;
+        ops.push(self.put_op(key, item, next, Expect::Version(version))?);
+        self.in_order(ops).await?;
         Ok(next)
+    }
+
+    /// One after the other, each only if the one before succeeded; the first error.
+    async fn in_order(&self, ops: Vec<Op>) -> Result<(), WriteError> {
+        let count = ops.len();
+        let answers = self.cx.engines.index.ordered(ops).await;
+        let answered = answers.len();
+        answers.into_iter().collect::<Result<(), _>>()?;
+        if answered < count {
+            return Err(WriteError::Unavailable("not all was tried".into()));
+        }
+        Ok(())
+    }
+
+    /// Puts the due row of an item of this version where it belongs.
+    fn due_op(&self, key: &ItemKey, item: &Item, version: Version) -> Result<Op, WriteError> {
+        self.due_op_at(&DuePlace::of(key, item.state), key, item.due, version)
+    }
+
+    fn due_op_at(
+        &self,
+        place: &DuePlace,
+        key: &ItemKey,
+        due: Timestamp,
+        version: Version,
+    ) -> Result<Op, WriteError> {
+        let value = Due { version: version.0 }.encode().map_err(too_large)?;
+        let row = Row { value, version: Version(1), nonce: self.cx.nonce(), expiry: None };
+        Ok(Op::Put { key: place.key(due, key), row, expect: Expect::Any })
+    }
+
+    fn put_op(
+        &self,
+        key: &ItemKey,
+        item: &Item,
+        version: Version,
+        expect: Expect,
+    ) -> Result<Op, WriteError> {
+        let now = self.cx.engines.index.now();
+        let expiry = item.state.is_finished().then(|| now.after(self.cx.options.timing.item_kept));
+        let value = item.encode().map_err(too_large)?;
+        let row = Row { value, version, nonce: self.cx.nonce(), expiry };
+        Ok(Op::Put { key: rows::item_key(key), row, expect })
     }
 
     async fn announce(
         &self,
         key: &ItemKey,
-        due: Timestamp,
+        item: &Item,
         version: Version,
     ) -> Result<(), WriteError> {
-        let value = Due { version: version.0 }.encode().map_err(too_large)?;
-        let row = Row { value, version: Version(1), nonce: self.cx.nonce(), expiry: None };
-        let shard = rows::due_shard(&key.destination);
-        self.cx.engines.index.put_if(&rows::due_key(shard, due, key), row, Expect::Any).await
+        self.in_order(vec![self.due_op(key, item, version)?]).await
     }
 
     /// Gives an unfinished item its due row again if that is missing; whether it was. That should
@@ -104,32 +182,22 @@ impl Items {
         item: &Item,
         version: Version,
     ) -> Result<bool, WriteError> {
-        let due = rows::due_key(rows::due_shard(&key.destination), item.due, key);
-        let there = self.cx.engines.index.get(&due, Consistency::Strong).await;
-        if there.map_err(|error| WriteError::Unavailable(Box::new(error)))?.is_some() {
-            return Ok(false);
+        let places =
+            std::iter::once(DuePlace::of(key, item.state)).chain(DuePlace::own(&key.destination));
+        for place in places {
+            let due = place.key(item.due, key);
+            let there = self.cx.engines.index.get(&due, Consistency::Strong).await;
+            if there.map_err(|error| WriteError::Unavailable(Box::new(error)))?.is_some() {
+                return Ok(false);
+            }
         }
         // One that was changed meanwhile was announced before.
         let now = self.get(key).await.map_err(|error| WriteError::Unavailable(Box::new(error)))?;
         if now.is_none_or(|(_, now)| now != version) {
             return Ok(false);
         }
-        self.announce(key, item.due, version).await?;
+        self.announce(key, item, version).await?;
         Ok(true)
-    }
-
-    async fn put(
-        &self,
-        key: &ItemKey,
-        item: &Item,
-        version: Version,
-        expect: Expect,
-    ) -> Result<(), WriteError> {
-        let now = self.cx.engines.index.now();
-        let expiry = item.state.is_finished().then(|| now.after(self.cx.options.timing.item_kept));
-        let value = item.encode().map_err(too_large)?;
-        let row = Row { value, version, nonce: self.cx.nonce(), expiry };
-        self.cx.engines.index.put_if(&rows::item_key(key), row, expect).await
     }
 
     /// Announces an item again that is due since long: its due row was lost, perhaps to a clock that
@@ -143,26 +211,38 @@ impl Items {
         if item.state.is_finished() || late < self.cx.options.timing.item_retry {
             return Ok(());
         }
-        self.announce(key, item.due, version).await
+        self.announce(key, &item, version).await
     }
 
-    /// What is due now in a shard of destinations, the longest waiting first, behind `after`.
+    /// What is due now at a place, the longest waiting first, behind `after`.
     /// # Errors
     /// [`ReadError`].
     pub async fn due(
         &self,
-        shard: u16,
+        place: &DuePlace,
         after: Option<&Announced>,
         limit: usize,
     ) -> Result<Vec<Announced>, ReadError> {
+        self.due_until(place, after, self.cx.engines.index.now(), limit).await
+    }
+
+    /// [`Self::due`] at another time than now.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn due_until(
+        &self,
+        place: &DuePlace,
+        after: Option<&Announced>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Announced>, ReadError> {
         let behind = |due: &Announced| {
-            let key = rows::due_key(shard, due.at, &due.item);
-            key.sort.iter().copied().chain([0]).collect()
+            place.key(due.at, &due.item).sort.iter().copied().chain([0]).collect()
         };
         let range = Range {
-            partition: rows::due_partition(shard).into(),
+            partition: place.partition().into(),
             from: after.map(behind),
-            to: Some(rows::due_sort_until(self.cx.engines.index.now())),
+            to: Some(rows::due_sort_until(until)),
             order: Order::Forward,
             limit,
             consistency: Consistency::Eventual,
@@ -174,7 +254,7 @@ impl Items {
                 let (at, item) =
                     Due::parse_sort(&sort).ok_or_else(|| damaged("key of a due row"))?;
                 let due = Due::decode(&row.value).map_err(damaged)?;
-                Ok(Announced { at, item, version: Version(due.version) })
+                Ok(Announced { at, item, version: Version(due.version), place: place.clone() })
             })
             .collect()
     }
@@ -184,8 +264,7 @@ impl Items {
     /// # Errors
     /// [`WriteError`]; the row stays a hint.
     pub async fn forget_due(&self, due: &Announced) -> Result<(), WriteError> {
-        let shard = rows::due_shard(&due.item.destination);
-        let key = rows::due_key(shard, due.at, &due.item);
+        let key = due.place.key(due.at, &due.item);
         self.cx.engines.index.delete_if(&key, Expect::Any).await
     }
 

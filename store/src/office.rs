@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use engine::{Engines, ObjectKey, Op, ReadError, WriteError};
 use mail::{Account, RecordId, Seq};
 
@@ -15,7 +16,10 @@ use crate::follow;
 use crate::hints::Hints;
 use crate::ingest::{Ingest, Spools};
 use crate::items::Items;
+use crate::made::{self, Made};
+use crate::names;
 use crate::options::Options;
+use crate::place::{SegmentRef, Slot};
 use crate::segment::Index;
 use crate::space::Space;
 use crate::writers::Writers;
@@ -81,6 +85,43 @@ impl Store {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.0.cx.options
+    }
+
+    /// Puts a message that a function makes; `Ok` also if it was made before.
+    /// # Errors
+    /// [`WriteError`]; make it again, it stays one.
+    pub async fn make(&self, made: Made) -> Result<(), WriteError> {
+        made::make(&self.0.cx, made).await
+    }
+
+    /// Part of the record in a segment of many accounts, prefix first, checked; `None`: the
+    /// segment is not there.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_record(
+        &self,
+        slot: Slot,
+        range: std::ops::Range<u64>,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let key = match slot.segment {
+            SegmentRef::Ingest { writer, number } => names::ingest(writer, number),
+            SegmentRef::Made { id } => names::made(id),
+            SegmentRef::Account { .. } => return Ok(None),
+        };
+        self.0.bodies.read(&key, slot.index, range).await
+    }
+
+    /// The index of the segment that a record lies in, of many accounts; `None`: it is not there.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn index_of(&self, slot: Slot) -> Result<Option<Arc<Index>>, ReadError> {
+        match slot.segment {
+            SegmentRef::Ingest { writer, number } => {
+                self.segment_index(&names::ingest(writer, number)).await
+            }
+            SegmentRef::Made { id } => self.segment_index(&names::made(id)).await,
+            SegmentRef::Account { .. } => Ok(None),
+        }
     }
 
     /// Where mail comes in.

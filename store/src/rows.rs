@@ -10,6 +10,7 @@ mod hints;
 mod ingest;
 mod items;
 mod log;
+mod relay;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -33,13 +34,18 @@ pub use ingest::{
     fan_pages_partition, writer_key, writers_partition,
 };
 pub use items::{
-    Attempt, DUE_SHARDS, Due, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind, ItemRecipient,
-    ItemState, MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, Parked, RECIPIENTS_MAX,
-    RecipientState, due_key, due_partition, due_shard, due_sort_until, item_key, items_partition,
-    maintenance_key, maintenance_partition, parked_key, parked_partition,
+    Attempt, DUE_SHARDS, Delay, Due, DuePlace, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind,
+    ItemRecipient, ItemState, MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, PATHS_BYTES_MAX,
+    Parked, RECIPIENTS_MAX, REPORT_SHARDS, RecipientState, due_partition, due_shard,
+    due_sort_until, item_key, items_partition, maintenance_key, maintenance_partition, marker,
+    parked_key, parked_partition,
 };
 pub use log::{
     CheckpointRef, Phase, Pointer, RING, entry_key, entry_slot, log_partition, pointer_key,
+};
+pub use relay::{
+    HealthRow, ShardRow, destination_key, destination_partition, parse_destination_sort, shard_key,
+    shards_partition,
 };
 
 /// A row's value would be over the limit of every engine [Q]. Split what is in it.
@@ -51,8 +57,15 @@ pub struct RowTooLarge(pub &'static str);
 pub trait RowValue: Sized {
     /// What it is called in errors.
     const NAME: &'static str;
-    /// Format version written, and the only one read so far.
+    /// The first format version.
     const VERSION: u8 = 1;
+    /// The last one that is read.
+    const VERSION_MAX: u8 = Self::VERSION;
+
+    /// The format version that this value is written in: the first that can hold it.
+    fn version(&self) -> u8 {
+        Self::VERSION
+    }
 
     /// Appends the fields. `None` if one of them is over its limit.
     fn put(&self, out: &mut Vec<u8>) -> Option<()>;
@@ -62,11 +75,18 @@ pub trait RowValue: Sized {
     /// [`Malformed`] if they are not what [`Self::put`] writes.
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 
+    /// Reads what a later version than the first adds at the end.
+    /// # Errors
+    /// [`Malformed`] if it is not what [`Self::put`] writes.
+    fn take_more(self, _reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(self)
+    }
+
     /// The value as stored.
     /// # Errors
     /// [`RowTooLarge`]: nothing may be written; split what is in it.
     fn encode(&self) -> Result<Bytes, RowTooLarge> {
-        let mut out = vec![Self::VERSION];
+        let mut out = vec![self.version()];
         self.put(&mut out).ok_or(RowTooLarge(Self::NAME))?;
         if out.len() > VALUE_BYTES_MAX {
             return Err(RowTooLarge(Self::NAME));
@@ -79,10 +99,14 @@ pub trait RowValue: Sized {
     /// [`Malformed`]: damaged, or of a version this code does not know. Never guess: stop and tell.
     fn decode(value: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(value);
-        if reader.byte()? != Self::VERSION {
+        let version = reader.byte()?;
+        if !(Self::VERSION..=Self::VERSION_MAX).contains(&version) {
             return Err(Malformed(Self::NAME));
         }
-        let decoded = Self::take(&mut reader)?;
+        let mut decoded = Self::take(&mut reader)?;
+        if version > Self::VERSION {
+            decoded = decoded.take_more(&mut reader)?;
+        }
         reader.end()?;
         Ok(decoded)
     }

@@ -7,8 +7,8 @@ use engine::WriteError;
 use mail::Account;
 use store::Store;
 use store::place::{SegmentRef, Slot};
-use store::rows::{Item, ItemKind, ItemRecipient, ItemState, PlanItem, RecipientState};
-use store::segment::Index;
+use store::rows::{Item, ItemKind, ItemRecipient, PlanItem};
+use store::segment::{Index, IndexRecord};
 
 use super::work::Work;
 use super::{Deliver, plan};
@@ -96,36 +96,37 @@ pub(crate) async fn make_item(
         return Err(WriteError::Refused("the plan names a record that is not there".into()));
     };
     let now = store.engines().index.now();
-    let recipients = item.recipients.iter().filter_map(|number| {
-        let at = usize::try_from(*number).ok()?;
-        let to = record.envelope.as_ref()?.recipients.get(at)?;
-        Some(ItemRecipient {
-            envelope: *number,
-            path: to.path.text().to_owned(),
-            state: RecipientState::Open,
-        })
-    });
-    let parked = matches!(item.key.kind, ItemKind::Local | ItemKind::Parked);
-    let due = match item.key.kind {
+    let Some(mut row) = new_item(item, record, Slot { segment, index: number }) else {
+        return Err(WriteError::Refused("the plan names no recipient that is there".into()));
+    };
+    row.due = match item.key.kind {
         ItemKind::Local => now.after(store.options().timing.item_retry),
         // Only somebody's act makes it due.
         ItemKind::Parked => now.after(PARKED_FOR),
         _ => now,
     };
-    let row = Item {
-        state: ItemState::Waiting,
-        due,
-        created: record.received,
-        lease: None,
-        fence: 0,
-        tries: 0,
-        place: Slot { segment, index: number },
-        recipients: recipients.collect(),
-        history: Vec::new(),
-    };
-    if parked {
+    if matches!(item.key.kind, ItemKind::Local | ItemKind::Parked) {
         // Visible from the start: somebody has to see what stands in the way.
         store.items().park(&item.key, record.received, why).await?;
     }
     store.items().make(&item.key, &row).await
+}
+
+/// The row of an item of a plan; `None` if it is for nobody.
+fn new_item(item: &PlanItem, record: &IndexRecord, place: Slot) -> Option<Item> {
+    let envelope = &record.envelope.as_ref()?.recipients;
+    let path = |number: &u32| envelope.get(usize::try_from(*number).ok()?).map(|to| &to.path);
+    let mut recipients = Vec::new();
+    let mut forwarder = String::new();
+    if item.targets.is_empty() {
+        let to = item.recipients.iter().filter_map(|number| Some((*number, path(number)?)));
+        recipients.extend(to.map(|(number, path)| ItemRecipient::new(number, path.text())));
+    } else {
+        let number = *item.recipients.first()?;
+        forwarder = path(&number)?.address().to_string();
+        let to = item.targets.iter();
+        recipients.extend(to.map(|target| ItemRecipient::new(number, target.to_string())));
+    }
+    let some = !recipients.is_empty();
+    some.then(|| Item { forwarder, ..Item::new(record.received, place, recipients) })
 }

@@ -7,13 +7,10 @@ use mail::{Account, Address, Recipient};
 use store::Directory;
 use store::directory::{DirectoryError, Expanded};
 use store::rows::{
-    ItemKey, ItemKind, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount, PlanItem,
-    RECIPIENTS_MAX,
+    ItemKey, ItemKind, PATHS_BYTES_MAX, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount,
+    PlanItem, RECIPIENTS_MAX,
 };
 use store::segment::IndexRecord;
-
-/// Most bytes of the paths of one item's recipients: its row has room for its history too [i].
-const PATHS_BYTES_MAX: usize = 6 * 1024;
 
 /// Bytes of an item in a plan, without its destination and its recipients.
 const ITEM_BYTES: usize = 28;
@@ -47,16 +44,17 @@ pub(super) async fn make(
             }
             let Some(expanded) = known.get(address) else { continue };
             let recipient = u32::try_from(behind).unwrap_or(u32::MAX);
+            let others = others_of(address, expanded);
             let rest = [reserve, fans(to.len() - behind - 1), draft.size];
-            let with = rest.into_iter().sum::<Size>().and(draft.grows(expanded));
+            let with = rest.into_iter().sum::<Size>().and(draft.grows(expanded, &others));
             if with.members > PLAN_MEMBERS_MAX || with.bytes > PLAN_BYTES_MAX - 8 {
                 // It and all behind it.
                 for recipient in (recipient..).take(to.len() - behind) {
-                    draft.item(record, ItemKind::Fan, "", recipient);
+                    draft.item(record, ItemKind::Fan, "", recipient, None);
                 }
                 break;
             }
-            draft.add(index, record, recipient, expanded);
+            draft.add(index, record, recipient, expanded, others);
         }
     }
     Ok(draft.into_plan())
@@ -78,8 +76,9 @@ pub(crate) async fn pages(
     for recipient in some {
         let at = usize::try_from(recipient).unwrap_or(usize::MAX);
         let Some(to) = recipients(record).get(at) else { continue };
-        let expanded = directory.expand(to.path.address()).await?;
-        draft.add(index, record, recipient, &expanded);
+        let address = to.path.address();
+        let expanded = directory.expand(address).await?;
+        draft.add(index, record, recipient, &expanded, others_of(address, &expanded));
     }
     let Plan { accounts, items } = draft.into_plan();
     if accounts_only && !items.is_empty() {
@@ -148,7 +147,9 @@ struct Draft {
     /// Accounts that the record at hand reaches.
     reached: BTreeSet<Account>,
     /// Its items that may take more recipients: which, and bytes of paths in it.
-    open: BTreeMap<(ItemKind, String), (usize, usize)>,
+    open: BTreeMap<(ItemKind, String, Option<u32>), (usize, usize)>,
+    /// The number of the last item of each destination.
+    last: BTreeMap<(ItemKind, String), u16>,
     /// Number of its first item of each destination.
     first: u16,
 }
@@ -158,11 +159,12 @@ impl Draft {
     fn begin(&mut self, first: u16) {
         self.reached.clear();
         self.open.clear();
+        self.last.clear();
         self.first = first;
     }
 
     /// What one more recipient takes at most.
-    fn grows(&self, to: &Expanded) -> Size {
+    fn grows(&self, to: &Expanded, others: &[Other]) -> Size {
         // Two numbers of a pair, and a longer count.
         let known = Size { members: 0, bytes: 5 };
         let accounts = to.accounts.iter().filter(|account| !self.reached.contains(account));
@@ -170,13 +172,23 @@ impl Draft {
             true => known,
             false => Size { members: 1, bytes: 24 },
         });
-        let items = others_of(to)
-            .into_iter()
-            .map(|(_, destination)| Size { members: 1, bytes: ITEM_BYTES + destination.len() + 4 });
+        let items = others.iter().map(|other| {
+            let targets: usize = other.targets.iter().map(target_bytes).sum();
+            let parts = targets.div_ceil(PATHS_BYTES_MAX / 2).max(other.targets.len() / 50 + 1);
+            let bytes = parts * (ITEM_BYTES + other.destination.len() + 6);
+            Size { members: parts, bytes: bytes + targets }
+        });
         accounts.chain(items).sum()
     }
 
-    fn add(&mut self, index: u32, record: &IndexRecord, recipient: u32, to: &Expanded) {
+    fn add(
+        &mut self,
+        index: u32,
+        record: &IndexRecord,
+        recipient: u32,
+        to: &Expanded,
+        others: Vec<Other>,
+    ) {
         for account in &to.accounts {
             if self.reached.insert(*account) {
                 let mail = self.accounts.entry(*account).or_default();
@@ -186,40 +198,60 @@ impl Draft {
                 self.size = self.size.and(Size { members: new.0, bytes });
             }
         }
-        for (kind, destination) in others_of(to) {
-            self.item(record, kind, &destination, recipient);
+        for Other { kind, destination, targets } in others {
+            if targets.is_empty() {
+                self.item(record, kind, &destination, recipient, None);
+            }
+            for target in targets {
+                self.item(record, kind, &destination, recipient, Some(target));
+            }
         }
     }
 
-    /// A recipient for an item of this record: the last one of the destination, or another.
-    fn item(&mut self, record: &IndexRecord, kind: ItemKind, destination: &str, recipient: u32) {
+    /// A recipient for an item of this record: the last one of the destination, or another. What
+    /// is forwarded to a `target` shares an item with the other targets of its recipient only.
+    fn item(
+        &mut self,
+        record: &IndexRecord,
+        kind: ItemKind,
+        destination: &str,
+        recipient: u32,
+        target: Option<Address>,
+    ) {
         let at = usize::try_from(recipient).unwrap_or(usize::MAX);
-        let path = recipients(record).get(at).map_or(0, |to| to.path.text().len());
-        let of = (kind, destination.to_owned());
-        let known = self.open.get(&of).copied();
-        self.size.bytes += number_bytes(recipient);
-        if let Some((at, paths)) = known
+        let path = match &target {
+            Some(target) => target.to_string().len(),
+            None => recipients(record).get(at).map_or(0, |to| to.path.text().len()),
+        };
+        self.size.bytes += target.as_ref().map_or(number_bytes(recipient), target_bytes);
+        let of = (kind, destination.to_owned(), target.is_some().then_some(recipient));
+        if let Some((at, paths)) = self.open.get(&of).copied()
             && let Some(item) = self.items.get_mut(at)
-            && item.recipients.len() < RECIPIENTS_MAX
+            && item.recipients.len().max(item.targets.len()) < RECIPIENTS_MAX
             && paths + path <= PATHS_BYTES_MAX
         {
-            item.recipients.push(recipient);
+            match target {
+                Some(target) => item.targets.push(target),
+                None => item.recipients.push(recipient),
+            }
             self.open.insert(of, (at, paths + path));
             return;
         }
-        let before = known.and_then(|(at, _)| self.items.get(at));
-        let k = before.map_or(self.first, |item| item.key.k.saturating_add(1));
+        let k = self.last.get(&(kind, of.1.clone())).map_or(self.first, |k| k.saturating_add(1));
+        self.last.insert((kind, of.1.clone()), k);
         let destination = destination.to_owned();
         self.size.members += 1;
         self.size.bytes += ITEM_BYTES + destination.len();
         self.open.insert(of, (self.items.len(), path));
         let key = ItemKey { id: record.location.id, kind, destination, k };
-        self.items.push(PlanItem { key, recipients: vec![recipient] });
+        let targets = target.into_iter().collect();
+        self.items.push(PlanItem { targets, ..PlanItem::new(key, vec![recipient]) });
     }
 
     fn into_plan(self) -> Plan {
-        let of = |(account, mail)| PlanAccount { account, mail };
-        Plan { accounts: self.accounts.into_iter().map(of).collect(), items: self.items }
+        let accounts = self.accounts.into_iter();
+        let accounts = accounts.map(|(account, mail)| PlanAccount { account, mail });
+        Plan { accounts: accounts.collect(), items: self.items }
     }
 }
 
@@ -228,23 +260,50 @@ const fn number_bytes(number: u32) -> usize {
 }
 
 /// What one recipient becomes besides entries.
-fn others_of(expanded: &Expanded) -> BTreeSet<(ItemKind, String)> {
-    let remote =
-        expanded.outside.iter().map(|a| (ItemKind::Remote, a.domain().as_str().to_owned()));
+struct Other {
+    kind: ItemKind,
+    destination: String,
+    /// What an address of ours forwards to; none: it goes out as it is.
+    targets: Vec<Address>,
+}
+
+fn others_of(address: &Address, expanded: &Expanded) -> Vec<Other> {
+    let mut remote: BTreeMap<&str, Vec<Address>> = BTreeMap::new();
+    for outside in &expanded.outside {
+        let targets = remote.entry(outside.domain().as_str()).or_default();
+        // Its own address is no forwarding.
+        if outside != address {
+            targets.push(outside.clone());
+        }
+    }
     let link = expanded.elsewhere.values().map(|region| (ItemKind::Link, region.clone()));
     // Acknowledged, and nobody's any more: somebody has to see it (I1).
     let lost = expanded.nobody.iter().map(|a| (ItemKind::Parked, a.domain().as_str().to_owned()));
     let cut = expanded.cut.then(|| (ItemKind::Parked, "expansion".to_owned()));
-    remote.chain(link).chain(lost).chain(cut).collect()
+    let here: BTreeSet<_> = link.chain(lost).chain(cut).collect();
+    let here = here.into_iter().map(|(kind, destination)| Other {
+        kind,
+        destination,
+        targets: Vec::new(),
+    });
+    let away = remote.into_iter().map(|(domain, targets)| Other {
+        kind: ItemKind::Remote,
+        destination: domain.to_owned(),
+        targets,
+    });
+    away.chain(here).collect()
+}
+
+/// What a target takes of a plan.
+fn target_bytes(target: &Address) -> usize {
+    target.to_string().len() + 2
 }
 
 /// The item that takes over what could not be appended to one account [O].
 pub(super) fn local_item(record: &IndexRecord, account: Account, recipient: u32) -> PlanItem {
     let destination = local_destination(account);
-    PlanItem {
-        key: ItemKey { id: record.location.id, kind: ItemKind::Local, destination, k: 0 },
-        recipients: vec![recipient],
-    }
+    let key = ItemKey { id: record.location.id, kind: ItemKind::Local, destination, k: 0 };
+    PlanItem::new(key, vec![recipient])
 }
 
 /// What takes over instead where local items do not fit the plan: one `fan` item for those
@@ -254,7 +313,7 @@ pub(super) fn overflow_item(record: &IndexRecord, recipients: &[u32]) -> Vec<Pla
     // Not one of the plan's own.
     draft.begin(STRIDE / 2);
     for recipient in recipients {
-        draft.item(record, ItemKind::Fan, "", *recipient);
+        draft.item(record, ItemKind::Fan, "", *recipient, None);
     }
     draft.items
 }

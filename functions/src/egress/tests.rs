@@ -38,7 +38,16 @@ fn finding(class: Class, scope: Scope) -> Finding {
 
 fn judged(finding: &Finding, permanent: bool, past: &Past, marks: &Marks) -> Judgement {
     let all = all();
-    judge(finding, permanent, &all[0], &all, past, marks, "ours.test", NOW, false)
+    judge(&refusal(finding, permanent, &all[0], "ours.test"), &all, past, marks)
+}
+
+fn refusal<'a>(
+    finding: &'a Finding,
+    permanent: bool,
+    egress: &'a Egress,
+    sender: &'a str,
+) -> Refusal<'a> {
+    Refusal { finding, permanent, egress, sender, spf_elsewhere: false, now: NOW }
 }
 
 fn next(marks: &Marks, past: &Past, now: Timestamp) -> Choice {
@@ -101,16 +110,16 @@ fn a_refusal_leads_to_another_egress_by_its_scope() {
 fn a_hold_doubles_heals_and_ends_with_one_probe() {
     let all = all();
     let mut marks = Marks::default();
-    let refusal = finding(Class::Egress, Scope::Net);
+    let words = finding(Class::Egress, Scope::Net);
     let (mut now, mut holds) = (NOW, Vec::new());
     for _ in 0..7 {
-        let judged =
-            judge(&refusal, true, &all[0], &all, &Past::default(), &marks, "x.test", now, false);
+        let at = Refusal { now, ..refusal(&words, true, &all[0], "x.test") };
+        let judged = judge(&at, &all, &Past::default(), &marks);
         let mark = judged.mark.unwrap();
         holds.push(mark.hold.as_secs() / 3_600);
         // Who was under way already does not double it.
         marks.set(&all[0].name, mark.clone());
-        let again = judge(&refusal, true, &all[0], &all, &Past::default(), &marks, "x", now, false);
+        let again = judge(&at, &all, &Past::default(), &marks);
         assert_eq!(again.mark.unwrap().hold, mark.hold);
         now = mark.until.after(Duration::from_secs(1));
     }
@@ -129,9 +138,9 @@ fn a_hold_doubles_heals_and_ends_with_one_probe() {
 #[test]
 fn when_all_are_held_the_first_end_is_waited_for_and_refused_ones_are_not() {
     let mut marks = refused(Scope::Region);
-    let refusal = finding(Class::Rate, Scope::Ip);
+    let words = finding(Class::Rate, Scope::Ip);
     let all = all();
-    let far = marks.hold(&all[3], &Finding { hold: Some(HOUR / 2), ..refusal }, "", NOW);
+    let far = marks.hold(&all[3], &Finding { hold: Some(HOUR / 2), ..words }, "", NOW);
     marks.set(&all[3].name, far);
     let choice = next(&marks, &Past::default(), NOW);
     assert_eq!(choice, Choice::Wait { until: NOW.after(HOUR / 2) });
@@ -162,13 +171,13 @@ fn one_more_try_elsewhere_and_the_same_answer_is_final() {
     let choice = next(&Marks::default(), &past, NOW);
     assert_eq!(choice, Choice::Use { egress: 2, probe: false }, "another network");
     let marks = Marks::default();
-    let second = judge(&once, true, &all[2], &all, &past, &marks, "ours.test", NOW, false);
+    let second = judge(&refusal(&once, true, &all[2], "ours.test"), &all, &past, &marks);
     assert_eq!(second.verdict, Verdict::Fail);
     // Where there is no other network the code decides at once.
     let near = &all[..2];
-    let only = judge(&once, true, &all[0], near, &Past::default(), &marks, "x", NOW, false);
+    let only = judge(&refusal(&once, true, &all[0], "x"), near, &Past::default(), &marks);
     assert_eq!(only.verdict, Verdict::Fail);
-    let only = judge(&once, false, &all[0], near, &Past::default(), &marks, "x", NOW, false);
+    let only = judge(&refusal(&once, false, &all[0], "x"), near, &Past::default(), &marks);
     assert_eq!(only.verdict, Verdict::Later { after: Some(HOUR), same: false });
 }
 
@@ -176,9 +185,9 @@ fn one_more_try_elsewhere_and_the_same_answer_is_final() {
 fn the_same_refusal_from_two_networks_is_not_about_the_address() {
     let all = all();
     let marks = refused(Scope::Ip);
-    let refusal = finding(Class::Egress, Scope::Ip);
+    let words = finding(Class::Egress, Scope::Ip);
     let at = |egress: usize, sender: &str| {
-        judge(&refusal, true, &all[egress], &all, &Past::default(), &marks, sender, NOW, false)
+        judge(&refusal(&words, true, &all[egress], sender), &all, &Past::default(), &marks)
     };
     assert_eq!(at(1, "ours.test").verdict, Verdict::Switch, "the same network says nothing");
     assert_eq!(at(2, "other.test").verdict, Verdict::Switch, "another sender");
@@ -192,7 +201,9 @@ fn spf_decides_whether_another_egress_is_tried() {
     let all = all();
     let judged = |elsewhere| {
         let (past, marks) = (Past::default(), Marks::default());
-        judge(&spf, true, &all[0], &all, &past, &marks, "ours.test", NOW, elsewhere).verdict
+        let refusal = refusal(&spf, true, &all[0], "ours.test");
+        let refusal = Refusal { spf_elsewhere: elsewhere, ..refusal };
+        judge(&refusal, &all, &past, &marks).verdict
     };
     assert_eq!(judged(true), Verdict::Switch);
     assert_eq!(judged(false), Verdict::Fail);

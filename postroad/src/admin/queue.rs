@@ -209,5 +209,6 @@ const fn recipient_state(state: RecipientState) -> &'static str {
         RecipientState::Open => "open",
         RecipientState::Delivered => "delivered",
         RecipientState::Failed => "failed",
+        RecipientState::Told => "returned",
     }
 }

@@ -131,7 +131,7 @@ async fn the_doctor_tells_what_is_not_well() {
 
 fn item(now: mail::Timestamp) -> (store::rows::ItemKey, store::rows::Item) {
     use store::place::{SegmentRef, Slot};
-    use store::rows::{Attempt, Item, ItemKey, ItemKind, ItemRecipient, ItemState, RecipientState};
+    use store::rows::{Attempt, Item, ItemKey, ItemKind, ItemRecipient, ItemState};
     let writer = mail::WriterId([7; 16]);
     let key = ItemKey {
         id: mail::RecordId { writer, counter: 9 },
@@ -139,21 +139,13 @@ fn item(now: mail::Timestamp) -> (store::rows::ItemKey, store::rows::Item) {
         destination: "ana@example.test".to_owned(),
         k: 2,
     };
-    let recipient = ItemRecipient {
-        envelope: 0,
-        path: "ana@example.test".to_owned(),
-        state: RecipientState::Open,
-    };
+    let place = Slot { segment: SegmentRef::Ingest { writer, number: 1 }, index: 0 };
     let item = Item {
         state: ItemState::Held,
         due: now.after(std::time::Duration::from_secs(3600)),
-        created: now,
-        lease: None,
-        fence: 0,
         tries: 1,
-        place: Slot { segment: SegmentRef::Ingest { writer, number: 1 }, index: 0 },
-        recipients: vec![recipient],
         history: vec![Attempt { at: now, via: "ana".to_owned(), words: "not now".to_owned() }],
+        ..Item::new(now, place, vec![ItemRecipient::new(0, "ana@example.test")])
     };
     (key, item)
 }

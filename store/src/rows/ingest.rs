@@ -2,7 +2,7 @@
 
 use engine::{Key, Nonce};
 use mail::codec::{Malformed, Reader, put_varint};
-use mail::{Account, RecordId, Timestamp, WriterId};
+use mail::{Account, Address, RecordId, Timestamp, WriterId};
 
 use super::items::{ItemKey, ItemKind};
 use super::{RowValue, put_list, put_text, take_list};
@@ -22,6 +22,9 @@ const PLAN_GROWN_MEMBERS_MAX: usize = 1_000;
 
 /// Most recipients of one member of a plan.
 const MAIL_MAX: usize = 4_096;
+
+/// Longest text of a canonical address.
+const ADDRESS_BYTES_MAX: usize = 1_024;
 
 /// Partition of all writer rows.
 #[must_use]
@@ -153,6 +156,17 @@ pub struct PlanItem {
     pub key: ItemKey,
     /// The recipients it stands for, by number in the record's envelope.
     pub recipients: Vec<u32>,
+    /// Where an address of ours forwards: the one recipient is this address, and the item goes to
+    /// these; empty: to the recipients as they are.
+    pub targets: Vec<Address>,
+}
+
+impl PlanItem {
+    /// One that goes to its recipients as they are.
+    #[must_use]
+    pub const fn new(key: ItemKey, recipients: Vec<u32>) -> Self {
+        Self { key, recipients, targets: Vec::new() }
+    }
 }
 
 /// What a segment becomes: fixed before its first effect, used for ever [H].
@@ -198,7 +212,40 @@ impl Plan {
                 Some(())
             })
         })?;
+        // Nothing of this stands in a plan that forwards nothing, which is most of them.
+        if self.forwards() {
+            self.put_targets(out)?;
+        }
         (out.len() - start <= PLAN_GROWN_BYTES_MAX).then_some(())
+    }
+
+    /// Whether anything of it goes on to addresses outside.
+    fn forwards(&self) -> bool {
+        self.items.iter().any(|item| !item.targets.is_empty())
+    }
+
+    fn put_targets(&self, out: &mut Vec<u8>) -> Option<()> {
+        let forwarding = self.items.iter().enumerate().filter(|(_, item)| !item.targets.is_empty());
+        put_varint(out, forwarding.clone().count() as u64);
+        for (number, item) in forwarding {
+            put_varint(out, number as u64);
+            put_list(out, &item.targets, MAIL_MAX, |out, target| {
+                put_text(out, &target.to_string(), ADDRESS_BYTES_MAX)
+            })?;
+        }
+        Some(())
+    }
+
+    fn take_targets(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let wrong = Malformed("plan: target");
+        for _ in 0..reader.count(PLAN_GROWN_MEMBERS_MAX)? {
+            let number = usize::try_from(reader.varint()?).map_err(|_| wrong)?;
+            let item = self.items.get_mut(number).ok_or(wrong)?;
+            item.targets = take_list(reader, MAIL_MAX, |r| {
+                Address::parse(r.str(ADDRESS_BYTES_MAX)?).map_err(|_| wrong)
+            })?;
+        }
+        Ok(())
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -209,7 +256,7 @@ impl Plan {
         })?;
         let items = take_list(reader, PLAN_GROWN_MEMBERS_MAX, |r| {
             let key = ItemKey::take(r)?;
-            Ok(PlanItem { key, recipients: take_list(r, MAIL_MAX, |r| r.varint32())? })
+            Ok(PlanItem::new(key, take_list(r, MAIL_MAX, |r| r.varint32())?))
         })?;
         Ok(Self { accounts, items })
     }
@@ -247,6 +294,11 @@ impl Claim {
 
 impl RowValue for Claim {
     const NAME: &'static str = "claim row";
+    const VERSION_MAX: u8 = 2;
+
+    fn version(&self) -> u8 {
+        1 + u8::from(self.plan.forwards())
+    }
 
     fn put(&self, out: &mut Vec<u8>) -> Option<()> {
         out.push(u8::from(self.state == ClaimState::Done));
@@ -264,6 +316,11 @@ impl RowValue for Claim {
         let lease = Lease::take(reader)?;
         let tries = reader.varint32()?;
         Ok(Self { state, plan: Plan::take(reader)?, lease, tries })
+    }
+
+    fn take_more(mut self, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        self.plan.take_targets(reader)?;
+        Ok(self)
     }
 }
 
@@ -307,6 +364,11 @@ pub struct FanPage {
 
 impl RowValue for FanPage {
     const NAME: &'static str = "fan page";
+    const VERSION_MAX: u8 = 2;
+
+    fn version(&self) -> u8 {
+        1 + u8::from(self.plan.forwards())
+    }
 
     fn put(&self, out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(&self.nonce.0);
@@ -318,6 +380,11 @@ impl RowValue for FanPage {
         let nonce = Nonce(reader.array()?);
         let further = u16::try_from(reader.varint()?).map_err(|_| Malformed(Self::NAME))?;
         Ok(Self { nonce, further, plan: Plan::take(reader)? })
+    }
+
+    fn take_more(mut self, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        self.plan.take_targets(reader)?;
+        Ok(self)
     }
 }
 
@@ -377,9 +444,11 @@ mod tests {
         let mut one = claim(3);
         let id = RecordId { writer: WriterId([1; 16]), counter: 7 };
         let key = ItemKey { id, kind: ItemKind::Local, destination: "ab.1".into(), k: 0 };
-        one.plan.items.push(PlanItem { key: key.clone(), recipients: vec![0, 300] });
+        one.plan.items.push(PlanItem::new(key.clone(), vec![0, 300]));
         assert!(one.names_item(&key));
         assert!(!one.names_item(&ItemKey { k: 1, ..key }));
+        survives(&one);
+        one.plan.items[0].targets = vec![Address::parse("ana@far.test").unwrap()];
         survives(&one);
         survives(&Claim { state: ClaimState::Done, plan: Plan::default(), ..one });
     }
@@ -398,7 +467,7 @@ mod tests {
         let item = |counter| {
             let id = RecordId { writer: WriterId([1; 16]), counter };
             let key = ItemKey { id, kind: ItemKind::Fan, destination: String::new(), k: 0 };
-            PlanItem { key, recipients: vec![0] }
+            PlanItem::new(key, vec![0])
         };
         one.plan.items.extend((0..400).map(item));
         assert!(one.plan.fits_row());

@@ -25,8 +25,26 @@ pub const DUE_SHARDS: u16 = 64;
 /// Partitions of maintenance due rows.
 pub const MAINTENANCE_SHARDS: u16 = 16;
 
+/// Partitions of the due rows of items whose sender is to be told something.
+pub const REPORT_SHARDS: u8 = 4;
+
+/// Most bytes of the recipients' paths of one item; more recipients make the next item.
+pub const PATHS_BYTES_MAX: usize = 6_000;
+
 /// Longest text of an attempt, or of why something is parked.
 const WORDS_BYTES_MAX: usize = 160;
+
+/// Longest path of a recipient; a canonical address may be longer than RFC 5321 lets one write.
+const PATH_BYTES_MAX: usize = 1_024;
+
+/// Bytes of the attempts of one item.
+const HISTORY_BYTES_MAX: usize = 5_000;
+
+/// Bytes of what was said to the recipients of one item.
+const SAID_BYTES_MAX: usize = 3_000;
+
+/// Longest name of an egress.
+const EGRESS_BYTES_MAX: usize = 64;
 
 /// What an item is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,7 +141,7 @@ pub enum ItemState {
     Waiting,
     /// Held: by a route, a destination, an admin, or after a restore [z].
     Held,
-    /// Gave up; its DSN is being made [e].
+    /// Its sender is to be told something: the report is being made [e].
     Bouncing,
     /// Finished: every recipient was taken.
     Delivered,
@@ -151,8 +169,22 @@ pub enum RecipientState {
     Open,
     /// Taken.
     Delivered,
-    /// Refused for good.
+    /// Refused for good; the sender is not told yet.
     Failed,
+    /// Refused for good, and a report says so.
+    Told,
+}
+
+/// Whether the sender is told that an item is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delay {
+    /// Not yet.
+    #[default]
+    Untold,
+    /// A report is to be made.
+    Due,
+    /// It was told, or nobody wants to know.
+    Told,
 }
 
 /// One recipient of an item.
@@ -160,10 +192,20 @@ pub enum RecipientState {
 pub struct ItemRecipient {
     /// Its number in the record's envelope (NOTIFY and ORCPT are there).
     pub envelope: u32,
-    /// The path as it goes out (RFC 5321), at most 254 bytes.
+    /// The path as it goes out (RFC 5321).
     pub path: String,
     /// Where it stands.
     pub state: RecipientState,
+    /// What was last said to it; see [`Item::say`].
+    pub said: String,
+}
+
+impl ItemRecipient {
+    /// One that nothing was tried for.
+    #[must_use]
+    pub fn new(envelope: u32, path: impl Into<String>) -> Self {
+        Self { envelope, path: path.into(), state: RecipientState::Open, said: String::new() }
+    }
 }
 
 /// One attempt in an item's history.
@@ -198,9 +240,55 @@ pub struct Item {
     pub recipients: Vec<ItemRecipient>,
     /// At most [`HISTORY_MAX`]; see [`Self::record_attempt`].
     pub history: Vec<Attempt>,
+    /// Whether the sender is told that it is late.
+    pub delay: Delay,
+    /// Reports made: the next one's id derives from this [e, j].
+    pub reports: u32,
+    /// The egress it has to go through: a greylist knows it, or an unknown outcome came from it;
+    /// empty: any.
+    pub egress: String,
+    /// The address of ours that forwards it (a canonical one); empty: it goes out as it came.
+    pub forwarder: String,
 }
 
 impl Item {
+    /// A new one, due when it is made.
+    #[must_use]
+    pub const fn new(created: Timestamp, place: Slot, recipients: Vec<ItemRecipient>) -> Self {
+        Self {
+            state: ItemState::Waiting,
+            due: created,
+            created,
+            lease: None,
+            fence: 0,
+            tries: 0,
+            place,
+            recipients,
+            history: Vec::new(),
+            delay: Delay::Untold,
+            reports: 0,
+            egress: String::new(),
+            forwarder: String::new(),
+        }
+    }
+
+    /// Notes what was said to recipient number `at`, cut so that the words of all fit the row.
+    pub fn say(&mut self, at: usize, words: &str) {
+        let room = (SAID_BYTES_MAX / self.recipients.len().max(1)).min(WORDS_BYTES_MAX * 2);
+        if let Some(recipient) = self.recipients.get_mut(at) {
+            recipient.said = cut(words.to_owned(), room);
+        }
+    }
+
+    /// Whether there is more to be stored than in an item that nothing happened to.
+    fn has_more(&self) -> bool {
+        self.delay != Delay::Untold
+            || self.reports > 0
+            || !self.egress.is_empty()
+            || !self.forwarder.is_empty()
+            || self.recipients.iter().any(|one| !one.said.is_empty())
+    }
+
     /// Adds an attempt; when there are too many, the oldest but the first goes [i].
     pub fn record_attempt(&mut self, attempt: Attempt) {
         let shortened = Attempt {
@@ -209,7 +297,7 @@ impl Item {
             ..attempt
         };
         self.history.push(shortened);
-        while self.history.len() > HISTORY_MAX || self.history_bytes() > 8 * 1024 {
+        while self.history.len() > HISTORY_MAX || self.history_bytes() > HISTORY_BYTES_MAX {
             self.history.remove(1);
         }
     }
@@ -265,6 +353,11 @@ fn take_slot(reader: &mut Reader<'_>) -> Result<Slot, Malformed> {
 
 impl RowValue for Item {
     const NAME: &'static str = "item row";
+    const VERSION_MAX: u8 = 2;
+
+    fn version(&self) -> u8 {
+        1 + u8::from(self.has_more())
+    }
 
     fn put(&self, out: &mut Vec<u8>) -> Option<()> {
         let state = ItemState::ALL.iter().position(|state| *state == self.state)?;
@@ -278,11 +371,12 @@ impl RowValue for Item {
         put_slot(out, self.place);
         put_list(out, &self.recipients, RECIPIENTS_MAX, |out, one| {
             put_varint(out, u64::from(one.envelope));
-            put_text(out, &one.path, 254)?;
+            put_text(out, &one.path, PATH_BYTES_MAX)?;
             out.push(match one.state {
                 RecipientState::Open => 0,
                 RecipientState::Delivered => 1,
                 RecipientState::Failed => 2,
+                RecipientState::Told => 3,
             });
             Some(())
         })?;
@@ -290,7 +384,20 @@ impl RowValue for Item {
             put_varint(out, one.at.0);
             put_text(out, &one.via, WORDS_BYTES_MAX)?;
             put_text(out, &one.words, WORDS_BYTES_MAX)
-        })
+        })?;
+        // Nothing of this stands in an item that was only made, which is most of them.
+        if !self.has_more() {
+            return Some(());
+        }
+        out.push(match self.delay {
+            Delay::Untold => 0,
+            Delay::Due => 1,
+            Delay::Told => 2,
+        });
+        put_varint(out, u64::from(self.reports));
+        put_text(out, &self.egress, EGRESS_BYTES_MAX)?;
+        put_text(out, &self.forwarder, PATH_BYTES_MAX)?;
+        self.recipients.iter().try_for_each(|one| put_text(out, &one.said, WORDS_BYTES_MAX * 2))
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -308,42 +415,116 @@ impl RowValue for Item {
         let place = take_slot(reader)?;
         let recipients = take_list(reader, RECIPIENTS_MAX, |r| {
             let envelope = r.varint32()?;
-            let path = r.str(254)?.to_owned();
+            let path = r.str(PATH_BYTES_MAX)?.to_owned();
             let state = match r.byte()? {
                 0 => RecipientState::Open,
                 1 => RecipientState::Delivered,
                 2 => RecipientState::Failed,
+                3 => RecipientState::Told,
                 _ => return Err(wrong),
             };
-            Ok(ItemRecipient { envelope, path, state })
+            Ok(ItemRecipient { state, ..ItemRecipient::new(envelope, path) })
         })?;
         let history = take_list(reader, HISTORY_MAX, |r| {
             let at = Timestamp(r.varint()?);
             let via = r.str(WORDS_BYTES_MAX)?.to_owned();
             Ok(Attempt { at, via, words: r.str(WORDS_BYTES_MAX)?.to_owned() })
         })?;
-        Ok(Self { state, due, created, lease, fence, tries, place, recipients, history })
+        Ok(Self {
+            state,
+            due,
+            lease,
+            fence,
+            tries,
+            history,
+            ..Self::new(created, place, recipients)
+        })
+    }
+
+    fn take_more(mut self, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        self.delay = match reader.byte()? {
+            0 => Delay::Untold,
+            1 => Delay::Due,
+            2 => Delay::Told,
+            _ => return Err(Malformed(Self::NAME)),
+        };
+        self.reports = reader.varint32()?;
+        reader.str(EGRESS_BYTES_MAX)?.clone_into(&mut self.egress);
+        reader.str(PATH_BYTES_MAX)?.clone_into(&mut self.forwarder);
+        for one in &mut self.recipients {
+            reader.str(WORDS_BYTES_MAX * 2)?.clone_into(&mut one.said);
+        }
+        Ok(self)
     }
 }
 
-/// The due shard of a destination, unless it has one of its own.
+/// Where a due row lies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DuePlace {
+    /// With those of other destinations, by hash: below [`DUE_SHARDS`].
+    Shard(u16),
+    /// A busy or dead destination's own: one *marker* in its shard stands for all of them, so that
+    /// others do not wait behind them.
+    Own(String),
+    /// Of items whose senders are to be told something: below [`REPORT_SHARDS`].
+    Reports(u8),
+}
+
+impl DuePlace {
+    /// Where the due row of an item is put, unless its destination has a place of its own.
+    #[must_use]
+    pub fn of(key: &ItemKey, state: ItemState) -> Self {
+        match state {
+            ItemState::Bouncing => Self::Reports(shard_of(&key.to_sort(), REPORT_SHARDS.into())),
+            _ => Self::Shard(due_shard(&key.destination)),
+        }
+    }
+
+    /// The own place of a destination; `None` if its name is too long for one.
+    #[must_use]
+    pub fn own(destination: &str) -> Option<Self> {
+        // Destination twice in a key, and all else in it.
+        let fits = 2 * destination.len() + 64 <= engine::KEY_BYTES_MAX;
+        fits.then(|| Self::Own(destination.to_owned()))
+    }
+
+    /// Its partition.
+    #[must_use]
+    pub fn partition(&self) -> Vec<u8> {
+        match self {
+            Self::Shard(shard) => due_partition(*shard),
+            Self::Own(destination) => [b"do", destination.as_bytes()].concat(),
+            Self::Reports(shard) => vec![b'd', b'r', *shard],
+        }
+    }
+
+    /// Key of a due row in it: when, which item. Written and deleted unconditionally, before the
+    /// item [a].
+    #[must_use]
+    pub fn key(&self, due: Timestamp, item: &ItemKey) -> Key {
+        Key::new(self.partition(), timed(due, &item.to_sort()))
+    }
+}
+
+/// The item that a marker names instead of one: the destination has due rows of its own place.
+#[must_use]
+pub fn marker(destination: &str) -> ItemKey {
+    let id = RecordId { writer: mail::WriterId([0; 16]), counter: 0 };
+    ItemKey { id, kind: ItemKind::Remote, destination: destination.to_owned(), k: u16::MAX }
+}
+
+/// The due shard of a destination.
 #[must_use]
 pub fn due_shard(destination: &str) -> u16 {
     u16::from(shard_of(destination.as_bytes(), DUE_SHARDS))
 }
 
-/// Partition of the due rows of a shard. Below 27,904, so that it is never `d` `m` or `d` `p`.
+/// Partition of the due rows of a shard: a zero follows the `d`, where other kinds have a letter.
 #[must_use]
 pub fn due_partition(shard: u16) -> Vec<u8> {
     let mut partition = vec![b'd'];
     partition.extend_from_slice(&shard.to_be_bytes());
     partition
-}
-
-/// Key of a due row: when, which item. Written and deleted unconditionally, before the item [a].
-#[must_use]
-pub fn due_key(shard: u16, due: Timestamp, item: &ItemKey) -> Key {
-    Key::new(due_partition(shard), timed(due, &item.to_sort()))
 }
 
 fn timed(at: Timestamp, rest: &[u8]) -> Vec<u8> {
@@ -499,21 +680,14 @@ mod tests {
     }
 
     fn item() -> Item {
-        let slot = |segment| Slot { segment, index: 3 };
+        let segment = SegmentRef::Ingest { writer: WriterId([1; 16]), number: 9 };
+        let place = Slot { segment, index: 3 };
         Item {
-            state: ItemState::Waiting,
             due: Timestamp(77),
-            created: Timestamp(70),
             lease: Some(Lease { holder: WriterId([8; 16]), until: Timestamp(99) }),
             fence: 4,
             tries: 2,
-            place: slot(SegmentRef::Ingest { writer: WriterId([1; 16]), number: 9 }),
-            recipients: vec![ItemRecipient {
-                envelope: 200,
-                path: "bob@example.test".into(),
-                state: RecipientState::Open,
-            }],
-            history: vec![],
+            ..Item::new(Timestamp(70), place, vec![ItemRecipient::new(200, "bob@example.test")])
         }
     }
 
@@ -525,11 +699,15 @@ mod tests {
         long.place.segment = SegmentRef::Made { id: key(1, "").id };
         long.recipients = (0..100)
             .map(|i| ItemRecipient {
-                envelope: i,
-                path: format!("{i:03}{}@example.test", "x".repeat(50)),
                 state: RecipientState::Failed,
+                ..ItemRecipient::new(i, format!("{i:03}{}", "x".repeat(PATHS_BYTES_MAX / 100 - 3)))
             })
             .collect();
+        long.delay = Delay::Due;
+        long.reports = 3;
+        long.egress = "e".repeat(EGRESS_BYTES_MAX);
+        long.forwarder = format!("{}@example.test", "f".repeat(256));
+        (0..100).for_each(|at| long.say(at, &"550 5.1.1 no ".repeat(20)));
         for n in 0..200 {
             let words = format!("{n} {}", "é".repeat(150));
             long.record_attempt(Attempt { at: Timestamp(n), via: "e1".into(), words });
@@ -545,23 +723,34 @@ mod tests {
     #[test]
     fn item_keys_come_back_from_sort_keys_and_sort_by_time() {
         let item = key(7, "example.test");
-        let at = due_key(due_shard("example.test"), Timestamp(500), &item);
+        let place = DuePlace::of(&item, ItemState::Waiting);
+        let at = place.key(Timestamp(500), &item);
         assert_eq!(Due::parse_sort(&at.sort), Some((Timestamp(500), item.clone())));
         assert_eq!(ItemKey::from_sort(&item_key(&item).sort), Some(item.clone()));
-        assert!(at.sort < due_key(0, Timestamp(501), &key(1, "a")).sort);
+        assert!(at.sort < place.key(Timestamp(501), &key(1, "a")).sort);
         assert!(at.sort < due_sort_until(Timestamp(500)));
         assert!(at.sort > due_sort_until(Timestamp(499)));
         assert!(ItemKey::from_sort(b"short").is_none());
-        let longest = due_key(1, Timestamp(0), &key(1, &"d".repeat(255)));
-        assert!(longest.partition.len() + longest.sort.len() <= engine::KEY_BYTES_MAX);
+        let bytes = |key: Key| key.partition.len() + key.sort.len();
+        for destination in ["d".repeat(253), "d".repeat(224)].iter() {
+            let places = [DuePlace::Shard(1), DuePlace::Reports(1)];
+            for place in places.into_iter().chain(DuePlace::own(destination)) {
+                let longest = place.key(Timestamp(0), &key(1, destination));
+                assert!(bytes(longest) <= engine::KEY_BYTES_MAX, "{place:?}");
+            }
+        }
+        assert!(DuePlace::own(&"d".repeat(224)).is_some());
+        assert_eq!(DuePlace::own(&"d".repeat(253)), None);
     }
 
     #[test]
     fn partitions_of_due_rows_are_apart() {
         for shard in 0..DUE_SHARDS {
-            assert_ne!(due_partition(shard)[1], b'm');
-            assert_ne!(due_partition(shard)[1], b'p');
+            assert_eq!(due_partition(shard)[1], 0);
         }
+        let places = [DuePlace::Own("m".into()), DuePlace::Own("p".into()), DuePlace::Reports(0)];
+        let kinds: Vec<u8> = places.iter().map(|place| place.partition()[1]).collect();
+        assert_eq!(kinds, [b'o', b'o', b'r']);
         let account = Account { id: AccountId([5; 16]), epoch: Epoch(1) };
         let row = maintenance_key(Timestamp(3), account);
         assert_eq!(Maintenance::parse_sort(&row.sort), Some((Timestamp(3), account)));

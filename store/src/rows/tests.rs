@@ -34,7 +34,7 @@ fn rows_of_logs_and_segments() -> Vec<Section> {
     let key = ItemKey { id: ID, kind: ItemKind::Remote, destination: "example.org".into(), k: 1 };
     let plan = Plan {
         accounts: vec![PlanAccount { account: ACCOUNT, mail: vec![(0, 1), (3, 0)] }],
-        items: vec![PlanItem { key, recipients: vec![2] }],
+        items: vec![PlanItem::new(key, vec![2])],
     };
     let pointer = Pointer {
         checkpoint: Some(CheckpointRef { seq: Seq(64), nonce: ObjectNonce([7; 8]) }),
@@ -50,27 +50,45 @@ fn rows_of_logs_and_segments() -> Vec<Section> {
         last: 301,
     };
     let claim = Claim { state: ClaimState::Done, plan, lease: LEASE, tries: 1 };
-    vec![section(&pointer), section(&writer), section(&claim)]
+    let mut forwarding = claim.clone();
+    forwarding.plan.items[0].targets = vec![Address::parse("ana@example.org").unwrap()];
+    let forwarding = Section { title: "claim row, forwarding".into(), ..section(&forwarding) };
+    vec![section(&pointer), section(&writer), section(&claim), forwarding]
 }
 
 fn rows_of_work() -> Vec<Section> {
+    let place = Slot { segment: SegmentRef::Ingest { writer: WRITER, number: 9 }, index: 3 };
     let item = Item {
-        state: ItemState::Waiting,
         due: Timestamp(77),
-        created: Timestamp(70),
         lease: Some(LEASE),
         fence: 4,
         tries: 2,
-        place: Slot { segment: SegmentRef::Ingest { writer: WRITER, number: 9 }, index: 3 },
-        recipients: vec![ItemRecipient {
-            envelope: 2,
-            path: "bob@example.org".into(),
-            state: RecipientState::Open,
-        }],
         history: vec![Attempt { at: Timestamp(71), via: "e1".into(), words: "451 later".into() }],
+        ..Item::new(Timestamp(70), place, vec![ItemRecipient::new(2, "bob@example.org")])
+    };
+    let mut tried = item.clone();
+    tried.state = ItemState::Bouncing;
+    tried.recipients[0].state = RecipientState::Failed;
+    tried.say(0, "550 5.1.1 no such user");
+    tried.delay = Delay::Told;
+    tried.reports = 1;
+    tried.egress = "e1".into();
+    tried.forwarder = "ana@example.test".into();
+    let health = HealthRow {
+        class: "egress".into(),
+        scope: "ip".into(),
+        rule: "ms-s3140".into(),
+        sender: "example.test".into(),
+        until: Timestamp(90),
+        hold: std::time::Duration::from_secs(60),
+        since: Timestamp(50),
+        words: "550 blocked".into(),
     };
     vec![
         section(&item),
+        Section { title: "item row, tried".into(), ..section(&tried) },
+        section(&health),
+        section(&ShardRow { lease: LEASE }),
         section(&Due { version: 300 }),
         section(&Maintenance { why: MaintenanceWhy::Compact }),
         section(&Parked { why: "poison".into() }),
@@ -121,8 +139,10 @@ fn stored_rows_are_read_for_ever() {
     check("rows.txt", &sections, |title, bytes| match title {
         Pointer::NAME => meaning::<Pointer>(bytes),
         WriterRow::NAME => meaning::<WriterRow>(bytes),
-        Claim::NAME => meaning::<Claim>(bytes),
-        Item::NAME => meaning::<Item>(bytes),
+        Claim::NAME | "claim row, forwarding" => meaning::<Claim>(bytes),
+        Item::NAME | "item row, tried" => meaning::<Item>(bytes),
+        HealthRow::NAME => meaning::<HealthRow>(bytes),
+        ShardRow::NAME => meaning::<ShardRow>(bytes),
         Due::NAME => meaning::<Due>(bytes),
         Maintenance::NAME => meaning::<Maintenance>(bytes),
         Parked::NAME => meaning::<Parked>(bytes),

@@ -2,6 +2,7 @@
 //! long on a slow store, and new mail does not wait for it.
 
 use engine::{Event, Subscription};
+use store::rows::DuePlace;
 use store::{Announced, Store};
 use tokio::sync::watch;
 
@@ -56,7 +57,8 @@ async fn due_items(store: &Store, handler: &LocalItems) {
     for shard in 0..store::rows::DUE_SHARDS {
         let mut after: Option<Announced> = None;
         for _ in 0..PAGES_MAX {
-            let due = match store.items().due(shard, after.as_ref(), ITEMS_MAX).await {
+            let place = DuePlace::Shard(shard);
+            let due = match store.items().due(&place, after.as_ref(), ITEMS_MAX).await {
                 Ok(due) => due,
                 Err(error) => {
                     tracing::warn!(shard, %error, "cannot look at due items");
