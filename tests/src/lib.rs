@@ -17,6 +17,7 @@ pub mod message;
 pub mod office;
 pub mod scram;
 pub mod seeded;
+pub mod sink;
 pub mod smtp;
 pub mod stream;
 pub mod wait;
