@@ -7,6 +7,7 @@ mod aliases;
 mod doctor;
 mod domains;
 mod queue;
+mod trace;
 
 use mail::{Address, Domain};
 use store::LogError;
@@ -19,6 +20,7 @@ pub use aliases::AliasInfo;
 pub use doctor::{Check, Report, Verdict};
 pub use domains::{DomainDetails, DomainSummary};
 pub use queue::{QueueAttempt, QueueDetails, QueueItem, QueueRecipient};
+pub use trace::{Trace, TraceStep};
 
 /// Others' changes that may come first before a change is given up.
 const CONFLICTS_MAX: u32 = 64;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod print;
+mod trace;
 mod verbs;
 
 use std::path::PathBuf;
@@ -50,6 +51,11 @@ enum Verb {
     /// Mail that waits
     #[command(subcommand)]
     Queue(verbs::QueueVerb),
+    /// Tell where a message went and why, or what happened in an account: every step with its time
+    #[command(after_help = "Example: postroad trace --account ana@example.org --since 2d\n\n\
+        A record is traced by the id in `250 2.0.0 stored as ID`, a message by its Message-ID\n\
+        within an account: postroad trace --account ana@example.org --message-id '<1@example.net>'")]
+    Trace(trace::TraceArgs),
     /// Look whether all is well
     #[command(
         after_help = "Example: postroad doctor --json\n\nThe exit code is 1 if a promise is at stake."
@@ -130,6 +136,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Account(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Alias(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Queue(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
+        Verb::Trace(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Doctor(Json { json }) => {
             let config = load(config)?;
             let certificates = crate::office::certificates_in_use(&config);

@@ -23,6 +23,7 @@ use store::{Timing, Upkeep};
 
 pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
+pub(crate) use values::span;
 pub use values::{ByteSize, LogFormat, Protocol, Role, Tls};
 
 /// Largest configuration file read.

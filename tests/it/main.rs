@@ -17,3 +17,4 @@ mod scram;
 mod smtp_attacks;
 mod smtp_extensions;
 mod topology;
+mod trace;

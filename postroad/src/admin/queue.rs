@@ -166,7 +166,7 @@ fn summary(key: &ItemKey, item: &Item, parked: &Parked) -> QueueItem {
 }
 
 /// An item's name: what it is made of, so that it can be found without a search.
-fn name(key: &ItemKey) -> String {
+pub(super) fn name(key: &ItemKey) -> String {
     format!("{}:{}:{}:{}", key.id, kind_name(key.kind), key.k, key.destination)
 }
 
@@ -193,7 +193,7 @@ const fn kind_name(kind: ItemKind) -> &'static str {
     }
 }
 
-const fn state_name(state: ItemState) -> &'static str {
+pub(super) const fn state_name(state: ItemState) -> &'static str {
     match state {
         ItemState::Waiting => "waiting",
         ItemState::Held => "held",
@@ -204,7 +204,7 @@ const fn state_name(state: ItemState) -> &'static str {
     }
 }
 
-const fn recipient_state(state: RecipientState) -> &'static str {
+pub(super) const fn recipient_state(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Open => "open",
         RecipientState::Delivered => "delivered",

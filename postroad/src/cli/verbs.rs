@@ -1,5 +1,7 @@
 //! The commands that administer a store, thin over [`Admin`].
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use jiff::Timestamp as Moment;
 
@@ -371,8 +373,14 @@ fn bytes(text: &str) -> Result<ByteSize, Failure> {
     })
 }
 
+/// A time span, like 2h.
+pub(super) fn span(text: &str) -> Result<Duration, Failure> {
+    crate::config::span(text)
+        .ok_or_else(|| Failure::new(format!("{text} is not a time"), "write it like 30m, 2h or 7d"))
+}
+
 /// Milliseconds since 1970, for people.
-fn moment(ms: u64) -> String {
+pub(super) fn moment(ms: u64) -> String {
     let moment = i64::try_from(ms).ok().and_then(|ms| Moment::from_millisecond(ms).ok());
     moment
         .map_or_else(|| ms.to_string(), |moment| moment.strftime("%Y-%m-%d %H:%M:%SZ").to_string())

@@ -72,6 +72,11 @@ impl Scalar for ByteSize {
     }
 }
 
+/// A time as it is written everywhere: `30s`, `2h`, `7d`.
+pub(crate) fn span(text: &str) -> Option<Duration> {
+    Duration::from_text(text)
+}
+
 impl Scalar for Duration {
     const KIND: &'static str = "a time, like \"30s\" (ms, s, m, h, d)";
     fn from_text(text: &str) -> Option<Self> {

@@ -1,0 +1,75 @@
+//! Where a message went: `postroad trace`, as an administrator uses it while the server runs.
+
+use serde_json::Value;
+use tests::message::{id_of, message};
+use tests::office::Office;
+
+fn json(office: &Office, arguments: &[&str]) -> Value {
+    let mut all = vec!["trace"];
+    all.extend(arguments);
+    all.push("--json");
+    serde_json::from_str(&office.admin(&all, "")).unwrap()
+}
+
+/// Steps of the first trace: what, and in which mailbox.
+fn steps(traces: &Value) -> Vec<(String, String)> {
+    let steps = traces[0]["steps"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    steps.map(|step| (text(&step["what"]), text(&step["mailbox"]))).collect()
+}
+
+/// The commands in the block of the admin guide that follows this line.
+fn guide(after: &str) -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let guide = std::fs::read_to_string(root.join("docs/admin.md")).unwrap();
+    let block = guide.split_once(after).unwrap().1.split("```").nth(1).unwrap();
+    block.lines().filter(|line| line.starts_with("postroad ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_message_is_traced_through_all_that_was_done_with_it() {
+    let office = Office::start();
+    let mail = message("traced");
+    let reply = office.smtp().send("ana@sender.test", &["bob@example.test"], &mail).unwrap();
+    let record = reply.text().rsplit(' ').next().unwrap().trim().to_owned();
+    office.wait_for("bob", "INBOX", 1);
+    let mut imap = office.imap("bob");
+    imap.select("INBOX").unwrap();
+    for command in ["UID STORE 1 +FLAGS (\\Flagged)", "UID MOVE 1 Trash"] {
+        imap.command(command).unwrap().ok().unwrap();
+    }
+    imap.select("Trash").unwrap();
+    for command in ["UID STORE 1 +FLAGS (\\Deleted)", "UID EXPUNGE 1"] {
+        imap.command(command).unwrap().ok().unwrap();
+    }
+    let expected = [
+        ("accepted", ""),
+        ("planned", ""),
+        ("delivered", "INBOX"),
+        ("flags", "INBOX"),
+        ("moved", "Trash"),
+        ("flags", "Trash"),
+        ("expunged", "Trash"),
+    ];
+    let expected = expected.map(|(what, mailbox)| (what.to_owned(), mailbox.to_owned()));
+    let by_record = json(&office, &[&record]);
+    assert_eq!(steps(&by_record), expected, "{by_record:#}");
+    let accepted = by_record[0]["steps"][0]["text"].as_str().unwrap();
+    assert!(accepted.contains("from <ana@sender.test> for <bob@example.test>"), "{accepted}");
+    assert!(accepted.contains("127.0.0.1"), "the peer: {accepted}");
+    let id = format!("<{}@sender.test>", id_of(&mail).unwrap());
+    let account = ["--account", "bob@example.test"];
+    let by_id = json(&office, &[account[0], account[1], "--message-id", &id]);
+    assert_eq!(steps(&by_id), expected, "{by_id:#}");
+    let lately = json(&office, &[account[0], account[1], "--since", "1h"]);
+    let mut whats: Vec<_> = steps(&lately).into_iter().map(|(what, _)| what).collect();
+    whats.reverse();
+    assert_eq!(whats, ["delivered", "flags", "moved", "flags", "expunged"], "{lately:#}");
+    for line in guide("<!-- trace -->") {
+        let line = line.replace("RECORD", &record).replace("MESSAGE-ID", &id);
+        let arguments: Vec<_> = line.split(' ').skip(1).collect();
+        assert!(office.admin(&arguments, "").contains("expunged"), "{line}");
+    }
+    let nothing = office.try_admin(&["trace", &"0".repeat(48)], "");
+    assert!(!nothing.status.success());
+}
