@@ -12,6 +12,7 @@
 mod account;
 mod audit;
 mod reached;
+mod removed;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::collections::BTreeSet;
 
 use mail::{Account, WriterId};
 use store::Store;
+use store::rows::MaintenanceWhy;
 use tokio::sync::Mutex;
 
 use crate::handler::{Error, Handler, Outcome};
@@ -95,8 +97,16 @@ impl Maintain {
         let mut released = false;
         let asked = self.store.items().maintenance(ACCOUNTS_MAX).await?;
         let mut done = BTreeSet::new();
-        for (key, account, _) in asked {
-            if !done.contains(&account) {
+        for (key, account, why) in asked {
+            if why == MaintenanceWhy::Removed {
+                match removed::erase(&self.store, account).await {
+                    Ok(erased) => released |= erased,
+                    Err(why) => {
+                        tracing::warn!(%account, %why, "a removed account is erased later");
+                        continue;
+                    }
+                }
+            } else if !done.contains(&account) {
                 match account::keep(&self.store, account, false).await {
                     Ok(kept) => released |= !kept.released.is_empty(),
                     Err(why) if account::is_lasting(&why) => {

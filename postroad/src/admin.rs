@@ -15,7 +15,7 @@ use store::directory::DirectoryError;
 use store::rows::DirectoryChange;
 use store::{Directory, Store};
 
-pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, Used};
+pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, RemovedAccount, Used};
 pub use aliases::AliasInfo;
 pub use doctor::{Check, Report, Verdict};
 pub use domains::{DomainDetails, DomainSummary};

@@ -11,6 +11,7 @@ mod checkpoint;
 mod cleaning;
 mod compaction;
 mod deliver;
+mod erase;
 mod error;
 mod open;
 mod past;

@@ -92,7 +92,7 @@ async fn compact(store: &Store, log: &AccountLog) -> Result<Vec<SegmentRef>, Err
 }
 
 /// Whether nothing more will come from this segment into this account: release is a fence [F].
-async fn is_done(
+pub(super) async fn is_done(
     store: &Store,
     account: Account,
     segment: SegmentRef,

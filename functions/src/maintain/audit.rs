@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::Version;
 use mail::{Account, Timestamp, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Claim, ClaimState, ITEM_SHARDS, WriterRow, WriterState};
+use store::rows::{Claim, ClaimState, ITEM_SHARDS, Phase, WriterRow, WriterState};
 use store::{Store, names};
 
 use super::reached::Reached;
@@ -144,7 +144,15 @@ impl One<'_> {
         }
         // [F]: who was to get it from an item has let it go by nothing so far.
         for account in reached.perhaps {
-            let released = async { store.account(account).await?.release(vec![segment]).await };
+            let released = async {
+                let log = store.account(account).await?;
+                log.fresh().await?;
+                // Into a log that has ended nothing comes any more.
+                match log.view(|state| matches!(state.phase(), Phase::Fenced { .. })) {
+                    true => Ok(()),
+                    false => log.release(vec![segment]).await,
+                }
+            };
             if let Err(error) = released.await {
                 tracing::warn!(%account, %error, "a segment stays until this account lets it go");
                 return Ok(false);

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use engine::memory::World;
 use mail::Uid;
-use store::change::{Change, MailboxId};
-use store::rows::WriterState;
+use store::change::{Change, MailboxChange, MailboxId};
+use store::rows::{MaintenanceWhy, WriterState};
 use store::segment::{Tombstone, tombstone};
 use store::{AccountLog, Options, Timing, names};
 
@@ -303,4 +303,69 @@ async fn a_segment_with_parked_mail_goes_once_that_was_delivered_or_taken_out() 
         let log = fresh_log(&world, ids[1]).await;
         assert_eq!(inbox(&log).await.len(), usize::from(!taken_out));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_account_is_erased_and_nothing_of_its_mail_is_left() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana", "bob"]).await;
+    let maintain = Maintain::new(store.clone());
+    let log = store.account(ids[0]).await.unwrap();
+    let create = MailboxChange::Create { name: "Secret/Plans".into(), special_use: None };
+    log.change(|_| Ok::<_, Infallible>(Change::Mailbox(create.clone()))).await.unwrap();
+    for i in 0..30 {
+        accept(&store, &["ana", "bob"], &message(&format!("Secret {i}"))).await.unwrap();
+        deliver_all(&world, &store).await;
+    }
+    maintain.handle(vec![Task::Sweep, Task::Account { account: ids[0], all: true }]).await;
+    // Some of it lies in account segments, some not, one in its entry, one in an object of its own.
+    accept(&store, &["ana"], &message("Secret")).await.unwrap();
+    for length in [10, 2_000_000] {
+        let mut taking = log.append_body();
+        taking.write(&[&message("Secret")[..], &noise(7, length)].concat()).await.unwrap();
+        let appended = taking.end().await.unwrap();
+        let arrival =
+            appended.arrival(MailboxId::INBOX, mail::FlagSet::default(), mail::Timestamp(0));
+        let change = Change::Append(vec![arrival]);
+        log.change(|_| Ok::<_, Infallible>(change.clone())).await.unwrap();
+    }
+    deliver_all(&world, &store).await;
+    maintain.handle(vec![Task::Sweep]).await;
+    let ask = async |account, after| {
+        let due = store.engines().index.now().after(Duration::from_secs(after));
+        store.items().ask_maintenance(due, account, MaintenanceWhy::Removed).await.unwrap();
+    };
+    // Who is still in the directory keeps everything.
+    ask(ids[1], 0).await;
+    ask(ids[0], 10).await;
+    let gone = store::rows::DirectoryChange::Account(
+        ids[0].id,
+        Box::new(store::rows::AccountRow::tombstone(1)),
+    );
+    store.directory().change(vec![gone]).await.unwrap();
+    maintain.handle(vec![Task::Asked]).await;
+    assert_eq!(inbox(&log).await.len(), 33, "not before its time");
+    store.engines().clock.sleep(Duration::from_secs(11)).await;
+    maintain.handle(vec![Task::Asked, Task::Account { account: ids[1], all: true }]).await;
+    maintain.handle(vec![Task::Audit]).await;
+    let prefix = names::account_segment_prefix(ids[0]);
+    let prefix = prefix.strip_suffix("/s/").unwrap();
+    assert!(keys(&world, prefix) <= 3, "{} objects left", keys(&world, prefix));
+    assert_eq!(keys(&world, &names::account_big_prefix(ids[0])), 0);
+    assert_eq!(keys(&world, "ingest/"), 0, "it holds no segment");
+    let ours = store::rows::log_partition(ids[0]);
+    for (key, row) in world.rows().into_iter().filter(|(key, _)| key.partition == ours) {
+        assert!(row.value.len() < 300, "{key:?}: {} bytes", row.value.len());
+        assert!(!row.value.windows(6).any(|part| part == b"Secret"));
+    }
+    let reader = fresh_log(&world, ids[0]).await;
+    assert!(inbox(&reader).await.is_empty());
+    // Its own entries may have asked for a checkpoint once more.
+    maintain.handle(vec![Task::Asked]).await;
+    assert!(world.rows().iter().all(|(key, _)| !key.partition.starts_with(b"dm")));
+    // [o]: nobody brings it back to life.
+    let late = Change::Mailbox(create);
+    assert!(log.change(|_| Ok::<_, Infallible>(late.clone())).await.is_err());
+    assert_eq!(inbox(&*fresh_log(&world, ids[1]).await).await.len(), 30);
 }

@@ -75,6 +75,17 @@ pub struct AccountDetails {
     pub passwords: Vec<String>,
 }
 
+/// What went with an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RemovedAccount {
+    /// Aliases that led to it and lead on to others.
+    pub aliases_changed: u64,
+    /// Aliases that led nowhere else.
+    pub aliases_removed: u64,
+    /// When its mail is erased, in milliseconds since 1970.
+    pub erased_ms: u64,
+}
+
 /// What an account keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Used {
@@ -192,10 +203,34 @@ impl Admin {
     }
 
     /// Takes an account out of the directory: no mail for it is accepted any more, nobody logs in
-    /// to it. Its stored mail stays where it is.
+    /// to it, and its mail is erased after the restore window. Aliases that lead to it are in the
+    /// way: with `force` they lose it, and those that led nowhere else go.
     /// # Errors
-    /// [`AdminError::NotFound`], or as [`AdminError`] says.
-    pub async fn remove_account(&self, name: &str) -> Result<(), AdminError> {
+    /// [`AdminError::NotFound`], [`AdminError::Invalid`] where aliases are in the way, or as
+    /// [`AdminError`] says.
+    pub async fn remove_account(
+        &self,
+        name: &str,
+        force: bool,
+    ) -> Result<RemovedAccount, AdminError> {
+        let (_, entry) = find(self.look().await?, name).await?;
+        let (mut aliases_changed, mut aliases_removed) = (0, 0);
+        let aliases = self.aliases_to(&entry).await?;
+        if !force && !aliases.is_empty() {
+            return Err(in_the_way(&aliases));
+        }
+        for alias in aliases {
+            match self.leave_alias(&alias, &entry).await? {
+                Some(true) => aliases_removed += 1,
+                Some(false) => aliases_changed += 1,
+                None => {}
+            }
+        }
+        // Asked for first: should this end in between, it finds the account there and does nothing.
+        let window = self.store.options().timing.restore_window;
+        let erased = self.store.engines().index.now().after(window);
+        let why = rows::MaintenanceWhy::Removed;
+        self.store.items().ask_maintenance(erased, entry.account(), why).await?;
         self.change(async |directory| {
             let (_, entry) = find(directory, name).await?;
             let mut changes = Vec::new();
@@ -211,6 +246,39 @@ impl Admin {
             let gone = Box::new(AccountRow::tombstone(entry.row.epoch));
             changes.push(DirectoryChange::Account(entry.id, gone));
             Ok((changes, ()))
+        })
+        .await?;
+        Ok(RemovedAccount { aliases_changed, aliases_removed, erased_ms: erased.0 })
+    }
+
+    /// Aliases that lead to an account.
+    async fn aliases_to(&self, entry: &Entry) -> Result<Vec<String>, AdminError> {
+        let all = self.aliases(None).await?;
+        let leads = |target: &String| Address::parse(target).is_ok_and(|to| is_of(entry, &to));
+        let leading = all.into_iter().filter(|one| one.targets.iter().any(leads));
+        Ok(leading.map(|one| one.alias).collect())
+    }
+
+    /// Takes an account out of an alias. Whether the alias went; `None`: it did not lead there any
+    /// more.
+    async fn leave_alias(&self, alias: &str, entry: &Entry) -> Result<Option<bool>, AdminError> {
+        let alias = match alias.strip_prefix('@') {
+            Some(domain) => Address::catch_all(&super::domain_name(domain)?),
+            None => address(alias)?,
+        };
+        self.change(async |directory| {
+            let row = directory.address(&alias).await?;
+            let Some(AddressRow::Alias(targets)) = row.as_deref() else {
+                return Ok((Vec::new(), None));
+            };
+            let left: Vec<Address> =
+                targets.iter().filter(|target| !is_of(entry, target)).cloned().collect();
+            if left.len() == targets.len() {
+                return Ok((Vec::new(), None));
+            }
+            let went = left.is_empty();
+            let row = if went { AddressRow::Tombstone } else { AddressRow::Alias(left) };
+            Ok((vec![DirectoryChange::Address(alias.clone(), row)], Some(went)))
         })
         .await
     }
@@ -290,6 +358,28 @@ impl Admin {
         let verifiers = std::iter::once(own).chain(others).collect();
         Ok(Credentials { salt, iterations, verifiers, imported: Vec::new() })
     }
+}
+
+/// Aliases that lead to an account that was to be removed.
+fn in_the_way(aliases: &[String]) -> AdminError {
+    const TOLD: usize = 5;
+    let some: Vec<&str> = aliases.iter().take(TOLD).map(String::as_str).collect();
+    let more = if aliases.len() > TOLD { ", …" } else { "" };
+    let some = some.join(", ");
+    let problem = match aliases.len() {
+        1 => format!("1 alias leads to it: {some}"),
+        many => format!("{many} aliases lead to it: {some}{more}"),
+    };
+    AdminError::invalid(
+        problem,
+        "lead them elsewhere first, or use --force: they lose it, and go if they led only there",
+    )
+}
+
+/// Whether an address is an account's, a detail of one too.
+fn is_of(entry: &Entry, address: &Address) -> bool {
+    let base = address.without_detail();
+    entry.row.addresses.iter().any(|own| own == address || base.as_ref() == Some(own))
 }
 
 fn summary(address: &Address, entry: &Entry) -> AccountSummary {

@@ -44,7 +44,7 @@ async fn domains_accounts_and_aliases_come_and_go() {
     assert!(matches!(admin.remove_domain("example.test").await, Err(AdminError::Invalid { .. })));
     admin.remove_alias("team@example.test").await.unwrap();
     admin.remove_alias("@example.test").await.unwrap();
-    admin.remove_account("ana@example.test").await.unwrap();
+    admin.remove_account("ana@example.test", false).await.unwrap();
     admin.remove_domain("example.test").await.unwrap();
     assert!(admin.domains().await.unwrap().is_empty());
     assert!(matches!(admin.domain("example.test").await, Err(AdminError::NotFound { .. })));
@@ -202,4 +202,29 @@ async fn a_broken_account_is_found_and_repaired() {
     assert_eq!(admin.repair_account("bob@example.test", "a test").await.unwrap(), [1]);
     let found = check(admin.doctor(Ok(Vec::new())).await).unwrap();
     assert_eq!(found.verdict, Verdict::Ok, "{}", found.found);
+}
+
+#[tokio::test]
+async fn aliases_are_in_the_way_of_removing_their_account() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    admin.add_domain("example.test").await.unwrap();
+    for who in ["ana", "bob"] {
+        admin.add_account(new(&format!("{who}@example.test"))).await.unwrap();
+    }
+    let to = |who: &str| format!("{who}@example.test");
+    admin.add_alias("team@example.test", &[to("ana"), to("bob")]).await.unwrap();
+    admin.add_alias("sales@example.test", &[to("ana+sales")]).await.unwrap();
+    admin.add_alias("b@example.test", &[to("bob")]).await.unwrap();
+    let refused = admin.remove_account("ana@example.test", false).await.unwrap_err();
+    assert_eq!(refused.to_string(), "2 aliases lead to it: sales@example.test, team@example.test");
+    assert!(refused.hint().contains("--force"));
+    let gone = admin.remove_account("ana@example.test", true).await.unwrap();
+    assert_eq!((gone.aliases_changed, gone.aliases_removed), (1, 1));
+    let left: Vec<_> = admin.aliases(None).await.unwrap();
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|alias| alias.targets == [to("bob")]), "{left:?}");
+    // Its mail goes by `maintain`, when nobody can want it back any more.
+    let due = world.rows().into_iter().filter(|(key, _)| key.partition.starts_with(b"dm")).count();
+    assert_eq!(due, 1);
 }

@@ -120,11 +120,14 @@ pub(super) enum AccountVerb {
         #[command(flatten)]
         json: Json,
     },
-    /// Remove an account: no mail for it is accepted any more
+    /// Remove an account: no mail for it is accepted any more, and its mail is erased after 30 days
     #[command(after_help = "Example: postroad account remove ana@example.org")]
     Remove {
         /// Its address
         address: String,
+        /// Also take it out of the aliases that lead to it; those that lead only there go
+        #[arg(long)]
+        force: bool,
     },
     /// Set an account's password: asked for, or read from standard input
     #[command(after_help = "Example: postroad account passwd ana@example.org < secret.txt")]
@@ -181,9 +184,17 @@ impl AccountVerb {
             Self::Show { address, json: Json { json } } => {
                 show_account(admin, &address, json).await
             }
-            Self::Remove { address } => {
-                admin.remove_account(&address).await?;
-                print::line(&format!("removed {address}"))
+            Self::Remove { address, force } => {
+                let gone = admin.remove_account(&address, force).await?;
+                let mut line = format!("removed {address}");
+                if gone.aliases_changed + gone.aliases_removed > 0 {
+                    line += &format!(
+                        "; taken out of {} aliases, {} more led only there and went",
+                        gone.aliases_changed, gone.aliases_removed
+                    );
+                }
+                line += &format!("; its mail is erased after {}", moment(gone.erased_ms));
+                print::line(&line)
             }
             Self::Passwd { address } => {
                 let password = ask::new_password(&address)?;

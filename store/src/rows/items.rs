@@ -592,6 +592,8 @@ pub enum MaintenanceWhy {
     Compact,
     /// Objects are to be deleted.
     Clean,
+    /// It was to be removed; if it was, it is erased now.
+    Removed,
 }
 
 /// A maintenance due row.
@@ -619,6 +621,7 @@ impl RowValue for Maintenance {
             MaintenanceWhy::Checkpoint => 0,
             MaintenanceWhy::Compact => 1,
             MaintenanceWhy::Clean => 2,
+            MaintenanceWhy::Removed => 3,
         });
         Some(())
     }
@@ -628,6 +631,7 @@ impl RowValue for Maintenance {
             0 => MaintenanceWhy::Checkpoint,
             1 => MaintenanceWhy::Compact,
             2 => MaintenanceWhy::Clean,
+            3 => MaintenanceWhy::Removed,
             _ => return Err(Malformed(Self::NAME)),
         };
         Ok(Self { why })
@@ -757,6 +761,7 @@ mod tests {
         assert!(row.partition[2] < 16);
         survives(&Due { version: 300 });
         survives(&Maintenance { why: MaintenanceWhy::Compact });
+        survives(&Maintenance { why: MaintenanceWhy::Removed });
         survives(&Parked { why: "poison".into() });
     }
 }
