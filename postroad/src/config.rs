@@ -17,7 +17,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use net::Network;
+use net::dns::DnsOptions;
+use net::{Network, Roots, TlsError};
 use schema::{Node as _, section};
 use store::{Timing, Upkeep};
 
@@ -52,6 +53,8 @@ section! {
         pub submission: SubmissionSection = SubmissionSection::default(),
         /// Showing mail to users.
         pub imap: ImapSection = ImapSection::default(),
+        /// Asking the domain name system.
+        pub dns: DnsSection = DnsSection::default(),
         /// When background work happens.
         pub timing: TimingSection = TimingSection::default(),
         /// When `maintain` finds a mailbox worth its work.
@@ -104,6 +107,9 @@ section! {
         pub directory: Option<PathBuf> = None,
         /// Host names the self-signed certificate is for. Without any, the server's own name.
         pub names: Vec<String> = Vec::new(),
+        /// PEM file with the authorities by which other servers are verified, instead of the public
+        /// ones.
+        pub authorities: Option<PathBuf> = None,
         /// Real certificates; the name a client asks for chooses among them.
         pub certificates: BTreeMap<String, CertificateSection> = BTreeMap::new(),
     }
@@ -224,6 +230,21 @@ section! {
         pub login: Duration = Duration::from_secs(2 * 60),
         /// Longest search.
         pub search: Duration = Duration::from_secs(5 * 60),
+    }
+}
+
+section! {
+    /// Asking the domain name system.
+    pub struct DnsSection {
+        /// Resolvers, `ADDRESS:PORT`, asked in this order. Without any, those of the system.
+        pub servers: Vec<SocketAddr> = Vec::new(),
+        /// Time for one answer.
+        pub timeout: Duration = Duration::from_secs(5),
+        /// How often each resolver is asked before the answer is given up.
+        pub attempts: u32 = 2,
+        /// Whether the resolvers named here validate DNSSEC and are believed to: DANE needs it. They
+        /// must be on this machine, or reached over a network that nobody else can change.
+        pub validates: bool = false,
     }
 }
 
@@ -398,6 +419,24 @@ impl Config {
             }
         }
         listening
+    }
+
+    /// How the domain name system is asked.
+    #[must_use]
+    pub fn resolvers(&self) -> DnsOptions {
+        DnsOptions {
+            servers: self.dns.servers.clone(),
+            timeout: self.dns.timeout,
+            attempts: self.dns.attempts,
+            trust_ad: self.dns.validates,
+        }
+    }
+
+    /// By which authorities other servers are verified.
+    /// # Errors
+    /// Their file cannot be used.
+    pub fn authorities(&self) -> Result<Roots, TlsError> {
+        self.tls.authorities.as_ref().map_or_else(|| Ok(Roots::public()), |path| Roots::read(path))
     }
 
     /// Where certificates come from.

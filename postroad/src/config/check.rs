@@ -12,6 +12,7 @@ use super::{Config, Protocol, Role, Tls};
 pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: &mut Mistakes) {
     absolute(&mut config.store.directory, base);
     config.tls.directory.iter_mut().for_each(|path| absolute(path, base));
+    config.tls.authorities.iter_mut().for_each(|path| absolute(path, base));
     for certificate in config.tls.certificates.values_mut() {
         let paths = [&mut certificate.chain, &mut certificate.key];
         paths.into_iter().flatten().for_each(|path| absolute(path, base));
@@ -20,6 +21,18 @@ pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: 
     numbers(config, tree, mistakes);
     listeners(config, tree, mistakes);
     certificates(config, tree, mistakes);
+    resolvers(config, tree, mistakes);
+}
+
+/// Who validates must be named: the system's resolvers may be anybody's.
+fn resolvers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    if config.dns.validates && config.dns.servers.is_empty() {
+        mistakes.add(
+            &origin(tree, &["dns", "validates"]),
+            "`dns.validates` without `dns.servers`",
+            "name the resolvers that validate, such as servers = [\"127.0.0.1:53\"]",
+        );
+    }
 }
 
 fn absolute(path: &mut PathBuf, base: &Path) {
@@ -112,6 +125,9 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
     at_least(["limits", "write_stall"], limits.write_stall.as_secs(), 1, "s");
     at_least(["login", "iterations"], config.login.iterations.into(), 4096, "");
     at_least(["login", "half_life"], config.login.half_life.as_secs(), 1, "s");
+    let timeout = u64::try_from(config.dns.timeout.as_millis()).unwrap_or(u64::MAX);
+    at_least(["dns", "timeout"], timeout, 100, "ms");
+    at_least(["dns", "attempts"], config.dns.attempts.into(), 1, "");
     // RFC 5321 §4.5.3.1.8.
     at_least(["smtp", "recipients_max"], config.smtp.recipients_max as u64, 100, "");
     at_least(["submission", "recipients_max"], config.submission.recipients_max as u64, 100, "");

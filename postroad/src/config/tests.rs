@@ -178,3 +178,17 @@ fn the_documentation_is_what_the_code_says() {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == markdown(), "docs/configuration.md is stale: cargo xtask bless");
 }
+
+#[test]
+fn who_validates_must_be_named() {
+    let text = "[dns]\nvalidates = true\nattempts = 0\ntimeout = \"1ms\"\n";
+    let told = Config::parse(text, "c", Path::new("/"), std::iter::empty()).unwrap_err();
+    let told = told.to_string();
+    for part in ["`dns.validates` without `dns.servers`", "`dns.attempts`", "`dns.timeout`"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let text = "[dns]\nservers = [\"127.0.0.1:5300\"]\nvalidates = true\n";
+    let config = Config::parse(text, "c", Path::new("/"), std::iter::empty()).unwrap();
+    let resolvers = config.resolvers();
+    assert!(resolvers.trust_ad && resolvers.servers == ["127.0.0.1:5300".parse().unwrap()]);
+}
