@@ -215,3 +215,45 @@ fn a_full_disk_can_be_started_on() {
     bob.command("EXPUNGE").unwrap().ok().unwrap();
     judge(&office, &ledger, &BTreeSet::from([("bob".to_owned(), "before-0".to_owned())]));
 }
+
+/// Nobody removes anything but the users their mail: with the ballast's room that is enough.
+#[test]
+fn deleting_mail_makes_room_for_mail() {
+    let disk = Disk::new(384);
+    let mut office = office(&disk);
+    office.configure(&[
+        (
+            "[timing]",
+            "restore_window = \"0s\"\nbackup_interval = \"0s\"\nmaintain = \"200ms\"\naudit = \"1s\"",
+        ),
+        ("", "[upkeep]\ncompact_messages = 1\ncompact_after = \"0s\"\ncheckpoint_entries = 1"),
+    ]);
+    let ballast = office.data().join("store/ballast");
+    wait::until("the ballast", || ballast.exists().then_some(()));
+    let mut ledger = Ledger::default();
+    for number in 0..4 {
+        let id = format!("large-{number}");
+        let how = if number % 2 == 0 { append } else { send };
+        assert_eq!(how(&office, &mut ledger, &id, &sized(&id, 16 << 20)), Fate::Acknowledged);
+    }
+    office.wait_for("alice", "INBOX", 2);
+    disk.fill(disk.space().1 / 100 * 4);
+    wait::until("the ballast to go", || (!ballast.exists()).then_some(()));
+    assert_eq!(send(&office, &mut ledger, "full", &message("full")), Fate::Refused);
+    for (user, mailbox) in [("alice", "INBOX"), ("bob", "Sent")] {
+        let mut imap = office.imap(user);
+        imap.select(mailbox).unwrap();
+        imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok().unwrap();
+        imap.command("EXPUNGE").unwrap().ok().unwrap();
+    }
+    let mut number = 0;
+    wait::until("accepting to go on", || {
+        number += 1;
+        let id = format!("after-{number}");
+        (send(&office, &mut ledger, &id, &message(&id)) == Fate::Acknowledged).then_some(())
+    });
+    wait::until("the ballast to come back", || ballast.exists().then_some(()));
+    let removed = (0..4).map(|n| (if n % 2 == 0 { "bob" } else { "alice" }, n));
+    let removed = removed.map(|(user, n)| (user.to_owned(), format!("large-{n}"))).collect();
+    judge(&office, &ledger, &removed);
+}

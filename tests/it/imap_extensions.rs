@@ -449,3 +449,91 @@ fn names_and_keywords_are_limited() {
     let told = ok(&mut imap, "FETCH 1 FLAGS").line_with("FETCH").unwrap();
     assert!(told.contains("key999") && !told.contains("key1000"), "{}", told.len());
 }
+
+/// RFC 9051 §6.4.4: every key of SEARCH, on messages of several charsets.
+#[test]
+fn every_search_key_finds_what_it_should() {
+    let office = Office::start();
+    let mut imap = office.imap("alice");
+    let koi8 = BASE64.encode(b"\xf0\xd2\xc9\xd7\xc5\xd4 world\r\n");
+    let messages = [
+        // 1: ISO-8859-1, quoted-printable; old, flagged.
+        "From: ana@sender.test\r\nTo: alice@example.test\r\nCc: carol@example.test\r\n\
+         Subject: =?iso-8859-1?q?Gr=FC=DFe?=\r\nDate: Mon, 3 Feb 2020 10:00:00 +0000\r\n\
+         Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+         caf=E9 au lait\r\n"
+            .to_owned(),
+        // 2: KOI8-R, base64, in a part; another in ISO-2022-JP.
+        format!(
+            "From: boris@sender.test\r\nBcc: dora@example.test\r\nSubject: two\r\n\
+             Date: Tue, 4 Feb 2020 10:00:00 +0000\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=koi8-r\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\n{koi8}\r\n--b\r\n\
+             Content-Type: text/html; charset=iso-2022-jp\r\n\r\n<p>\x1b$B$3$s$K$A$O\x1b(B</p>\r\n--b--\r\n"
+        ),
+        // 3: large, of an unknown charset.
+        format!("From: x@sender.test\r\nSubject: three\r\nContent-Type: text/plain; charset=x-none\r\n\r\nplain {}\r\n", "words ".repeat(2_000)),
+    ];
+    for (options, text) in [
+        ("(\\Flagged $Work) \"03-Feb-2020 12:00:00 +0000\" ", &messages[0]),
+        ("(\\Seen \\Answered \\Draft) \"04-Feb-2020 12:00:00 +0000\" ", &messages[1]),
+        ("(\\Deleted) ", &messages[2]),
+    ] {
+        imap.append("INBOX", options, text.as_bytes()).unwrap().ok().unwrap();
+    }
+    imap.select("INBOX").unwrap();
+    for (keys, expected) in [
+        ("ALL", "1 2 3"),
+        ("2:*", "2 3"),
+        ("UID 1,3", "1 3"),
+        ("ANSWERED", "2"),
+        ("UNANSWERED", "1 3"),
+        ("DELETED", "3"),
+        ("UNDELETED", "1 2"),
+        ("DRAFT", "2"),
+        ("UNDRAFT", "1 3"),
+        ("FLAGGED", "1"),
+        ("UNFLAGGED", "2 3"),
+        ("SEEN", "2"),
+        ("UNSEEN", "1 3"),
+        ("KEYWORD $Work", "1"),
+        ("UNKEYWORD $Work", "2 3"),
+        ("BEFORE 4-Feb-2020", "1"),
+        ("ON 4-Feb-2020", "2"),
+        ("SINCE 4-Feb-2020", "2 3"),
+        ("SENTBEFORE 4-Feb-2020", "1"),
+        ("SENTON 4-Feb-2020", "2"),
+        ("SENTSINCE 3-Feb-2020 SENTBEFORE 5-Feb-2020", "1 2"),
+        ("LARGER 10000", "3"),
+        ("SMALLER 10000", "1 2"),
+        ("FROM BORIS", "2"),
+        ("TO alice@", "1"),
+        ("CC carol", "1"),
+        ("BCC dora", "2"),
+        ("SUBJECT three", "3"),
+        ("HEADER Mime-Version \"\"", "2"),
+        ("OR FROM ana SUBJECT three", "1 3"),
+        ("NOT (FROM ana OR SUBJECT two SUBJECT three)", "1 2 3"),
+        ("CHARSET UTF-8 SUBJECT gr\u{fc}\u{df}e", "1"),
+        ("CHARSET UTF-8 SUBJECT GR\u{dc}", "1"),
+        ("CHARSET UTF-8 BODY caf\u{e9}", "1"),
+        ("CHARSET UTF-8 TEXT \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442}", "2"),
+        ("CHARSET UTF-8 BODY \u{3053}\u{3093}", "2"),
+        ("BODY \"plain words\"", "3"),
+        ("TEXT ana@sender", "1"),
+        ("BODY ana@sender", ""),
+    ] {
+        let tag = imap.tag();
+        let mut line = format!("{tag} SEARCH {keys}\r\n");
+        if !keys.is_ascii() {
+            // Text outside ASCII is a literal.
+            let (head, text) = keys.rsplit_once(' ').unwrap();
+            line = format!("{tag} SEARCH {head} {{{}+}}\r\n{text}\r\n", text.len());
+        }
+        imap.stream.send(line.as_bytes()).unwrap();
+        let answer = imap.answer(&tag).unwrap().ok().unwrap_or_else(|why| panic!("{keys}: {why}"));
+        let found = answer.line_with("SEARCH").unwrap();
+        assert_eq!(found.trim_start_matches("SEARCH").trim(), expected, "{keys}");
+    }
+    assert!(imap.command("SEARCH CHARSET X-NONE TEXT a").unwrap().text.contains("[BADCHARSET"));
+}

@@ -236,3 +236,36 @@ fn guessing_becomes_slow_and_the_victim_notices_nothing() {
     drop(office.imap("alice"));
     assert!(before.elapsed().as_millis() < 1_000, "{:?}", before.elapsed());
 }
+
+/// H3: descriptors run out. Who comes too many is turned away, who is there is served, and nothing
+/// that was acknowledged is lost.
+#[test]
+fn running_out_of_descriptors_loses_nothing() {
+    let here = tempfile::tempdir().unwrap();
+    let office = Office::start_at(&here.path().join("data"), &["prlimit", "--nofile=260:260"]);
+    let mut first = office.smtp();
+    let mut imap = office.imap("alice");
+    let mut crowd = Vec::new();
+    let mut refused = 0;
+    for _ in 0..300 {
+        let Ok(mut stream) = Stream::connect(office.listener("smtp")) else { continue };
+        match stream.line() {
+            Ok(Some(line)) if line.starts_with(b"220") => crowd.push(stream),
+            _ => refused += 1,
+        }
+    }
+    assert!(refused > 200 && crowd.len() > 10, "{refused} refused, {} let in", crowd.len());
+    for number in 0..5 {
+        let id = format!("crowded-{number}");
+        let reply = first.send("ana@sender.test", &["alice@example.test"], &message(&id)).unwrap();
+        assert_eq!(reply.code, 250, "{reply}");
+        imap.append("Sent", "", &message(&id)).unwrap().ok().unwrap();
+    }
+    wait::until("the mail", || (imap.select("INBOX").unwrap() == 5).then_some(()));
+    assert_eq!(imap.select("Sent").unwrap(), 5);
+    drop(crowd);
+    wait::until("room again", || {
+        let mut stream = Stream::connect(office.listener("smtp")).ok()?;
+        stream.line().ok()??.starts_with(b"220").then_some(())
+    });
+}

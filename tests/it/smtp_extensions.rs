@@ -281,3 +281,80 @@ fn what_was_acknowledged_is_delivered_to_a_full_account() {
     });
     assert!(reply.text().starts_with("4.2.2"), "{reply}");
 }
+
+/// B3: content that trickles is cut off, and so is who takes nothing of what he asked for.
+#[test]
+fn who_is_too_slow_is_cut_off() {
+    let mut office = Office::start();
+    office.configure(&[
+        ("[limits]", "content_window = \"1s\"\ncontent_min = \"6KiB\"\nwrite_stall = \"1s\""),
+        ("", "[imap]\nidle = \"1s\""),
+    ]);
+    let mut smtp = office.smtp();
+    smtp.command("MAIL FROM:<ana@sender.test>").unwrap().expect(250).unwrap();
+    smtp.command(&format!("RCPT TO:<{ALICE}>")).unwrap().expect(250).unwrap();
+    smtp.command("DATA").unwrap().expect(354).unwrap();
+    let mut sent = 0;
+    wait::until("the end of patience", || {
+        wait::pause(std::time::Duration::from_millis(20));
+        sent += 1;
+        smtp.stream.send(b"x\r\n").is_err().then_some(())
+    });
+    assert!(sent > 10, "not at once");
+    // A large answer that nobody reads; who says nothing is logged out.
+    let mut imap = office.imap("alice");
+    imap.append("INBOX", "", &sized("large", 12 << 20)).unwrap().ok().unwrap();
+    imap.select("INBOX").unwrap();
+    imap.stream.send(b"a FETCH 1 BODY.PEEK[]\r\n").unwrap();
+    let mut idle = office.imap("bob");
+    let said = String::from_utf8_lossy(&idle.stream.rest().unwrap()).into_owned();
+    assert!(said.contains("* BYE"), "{said}");
+    let address = office.listener("imap");
+    wait::until("the stalled one to be let go", || {
+        // Its socket is gone from the system's table, or all of the answer was buffered.
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let port = format!(":{:04X} ", address.port());
+        let open = table.lines().filter(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let local = words.get(1).is_some_and(|local| format!("{local} ").ends_with(&port));
+            local && words.get(3) == Some(&"01")
+        });
+        (open.count() == 0).then_some(())
+    });
+    assert_eq!(office.imap("alice").select("INBOX").unwrap(), 1);
+}
+
+/// RFC 4954: when AUTH may be said, and what it changes.
+#[test]
+fn auth_keeps_its_order() {
+    let office = Office::start();
+    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
+    assert_eq!(smtp.command("AUTH NONSENSE").unwrap().code, 504);
+    assert_eq!(smtp.command("AUTH").unwrap().code, 501);
+    smtp.login(ALICE, PASSWORD).unwrap();
+    assert_eq!(smtp.command("AUTH PLAIN").unwrap().code, 503);
+    smtp.command("MAIL FROM:<alice@example.test>").unwrap().expect(250).unwrap();
+    assert_eq!(smtp.command("AUTH PLAIN").unwrap().code, 503);
+    smtp.command("RSET").unwrap().expect(250).unwrap();
+    // The address of an alias that is hers alone may send; that of another may not.
+    office.admin(&["alias", "add", "ali@example.test", ALICE], "");
+    office.admin(&["alias", "add", "both@example.test", ALICE, "bob@example.test"], "");
+    for (from, code) in [
+        ("ali@example.test", 250),
+        ("alice+x@example.test", 250),
+        ("both@example.test", 553),
+        ("bob@example.test", 553),
+        ("alice@elsewhere.test", 553),
+        ("", 250),
+    ] {
+        let reply = smtp.command(&format!("MAIL FROM:<{from}>")).unwrap();
+        assert_eq!(reply.code, code, "{from}: {reply}");
+        smtp.command("RSET").unwrap().expect(250).unwrap();
+    }
+    // STARTTLS forgets: there is no second one, and EHLO is needed anew.
+    let mut smtp = Smtp::connect(office.listener("submission")).unwrap();
+    smtp.starttls().unwrap();
+    let offered = smtp.ehlo().unwrap();
+    assert!(!offered.iter().any(|line| line == "STARTTLS"), "{offered:?}");
+    assert_eq!(smtp.command("STARTTLS").unwrap().code / 100, 5);
+}

@@ -37,6 +37,13 @@ pub(super) async fn keep(store: &Store, account: Account, all: bool) -> Result<K
             log.clean().await?;
         }
     }
+    let now = store.engines().index.now();
+    if log.clean_due().is_some_and(|due| due < now) {
+        let deleted = log.clean().await?;
+        tracing::info!(%account, deleted, "account cleaned");
+    }
+    // What is left later, and what the restore window is not yet over for.
+    log.ask_to_clean().await;
     let mut kept = Kept::default();
     if all || is_due(store, &log) {
         kept.released = compact(store, &log).await?;

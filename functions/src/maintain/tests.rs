@@ -110,6 +110,39 @@ async fn small_segments_become_one_and_dead_ones_go_after_the_window() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_does_nothing_more_gives_its_room_back() {
+    let world = World::default();
+    let store = Store::new(world.process("one"), quick());
+    let ids = accounts(&store, &["ana"]).await;
+    let maintain = Maintain::new(store.clone());
+    let log = store.account(ids[0]).await.unwrap();
+    for seed in 1..4 {
+        let mut taking = log.append_body();
+        taking.write(&noise(seed, 60_000)).await.unwrap();
+        let appended = taking.end().await.unwrap();
+        let date = mail::Timestamp(0);
+        let arrival = appended.arrival(MailboxId::INBOX, mail::FlagSet::default(), date);
+        let change = Change::Append(vec![arrival]);
+        log.change(|_| Ok::<_, Infallible>(change.clone())).await.unwrap();
+    }
+    let segments = || world.object_keys().iter().filter(|k| k.as_str().contains("/s/")).count();
+    let clock = store.engines().clock.clone();
+    let uids: Vec<Uid> = inbox(&log).await.iter().map(|(uid, _)| *uid).collect();
+    expunge(&log, &uids[..1]).await;
+    clock.sleep(Duration::from_secs(5)).await;
+    expunge(&log, &uids[1..2]).await;
+    assert_eq!(segments(), 3);
+    // Each in its time, and the one that mail lives in never.
+    clock.sleep(store.options().timing.restore_window.saturating_sub(Duration::from_secs(4))).await;
+    maintain.handle(vec![Task::Asked]).await;
+    assert_eq!(segments(), 2);
+    clock.sleep(Duration::from_secs(5)).await;
+    maintain.handle(vec![Task::Asked]).await;
+    assert_eq!(segments(), 1);
+    assert!(body(&log, uids[2]).await.ends_with(&noise(3, 60_000)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_orphan_is_dropped_before_it_is_deleted() {
     let world = World::default();
     let store = Store::new(world.process("one"), quick());

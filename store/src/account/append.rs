@@ -5,7 +5,7 @@ use mail::Seq;
 
 use super::ring::Placed;
 use super::{AccountLog, Changed, LogError, Turn};
-use crate::change::Change;
+use crate::change::{Change, MailboxChange};
 use crate::entry::Entry;
 use crate::names;
 use crate::place::ObjectNonce;
@@ -26,11 +26,20 @@ impl AccountLog {
         turn: &Turn<'_>,
         change: Change,
     ) -> Result<Option<Changed>, LogError> {
+        let empties = matches!(
+            change,
+            Change::Expunge { .. }
+                | Change::Reloc { .. }
+                | Change::Mailbox(MailboxChange::Delete { .. })
+        );
         let prepared = self.prepare(turn, change).await?;
         match self.ring.put(&prepared.op).await? {
             Placed::Ours => {
                 let changed = self.appended(&prepared)?;
                 self.ask_if_due().await;
+                if empties {
+                    self.ask_to_clean().await;
+                }
                 Ok(Some(changed))
             }
             Placed::Theirs => {

@@ -3,9 +3,11 @@
 //! Objects have fresh names and are put before the pointer row names them; the row moves by
 //! compare-and-set. So a checkpointer that stalls fails at the row, and what it put is an orphan.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use engine::{Expect, Row, Version, WriteError};
-use mail::Account;
+use mail::{Account, Timestamp};
 
 use super::open;
 use super::{AccountLog, LogError, Turn};
@@ -169,6 +171,7 @@ impl AccountLog {
         loaded.version = Some(version);
         loaded.tail_bytes = 0;
         loaded.asked = false;
+        loaded.asked_to_clean = false;
         Ok(Moved::Done)
     }
 
@@ -241,6 +244,33 @@ impl AccountLog {
         );
         if let Err(error) = asked.await {
             tracing::debug!(account = %self.account, %error, "cannot ask for a checkpoint");
+        }
+    }
+
+    /// When the first segment of the account's own may be deleted that no message lives in any
+    /// more: when the restore window is over for it.
+    #[must_use]
+    pub fn clean_due(&self) -> Option<Timestamp> {
+        let window = self.cx.options.timing.restore_window;
+        let left = self.view(|state| {
+            let own = state.segments().filter(|known| !known.segment.is_released());
+            own.filter(|known| known.live == 0).map(|known| known.touched).min()
+        });
+        left.map(|touched| touched.after(window))
+    }
+
+    /// Asks `maintain` to come when there is something to clean, once until the next checkpoint:
+    /// an account that does nothing more gives its room back all the same (I5). A hint.
+    pub async fn ask_to_clean(&self) {
+        let Some(due) = self.clean_due() else { return };
+        if std::mem::replace(&mut self.write_state().asked_to_clean, true) {
+            return;
+        }
+        // Behind the window, and behind the request that is being carried out, which goes after.
+        let due = due.max(self.cx.engines.index.now()).after(Duration::from_millis(1));
+        let why = rows::MaintenanceWhy::Clean;
+        if let Err(error) = crate::items::ask_maintenance(&self.cx, due, self.account, why).await {
+            tracing::debug!(account = %self.account, %error, "cannot ask for a cleaning");
         }
     }
 }

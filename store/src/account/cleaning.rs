@@ -50,6 +50,7 @@ impl AccountLog {
         for object in &dropped {
             self.delete(*object).await?;
         }
+        self.write_state().asked_to_clean = false;
         Ok(dropped.len() + self.clean_checkpoints(&listed, &pointer).await?)
     }
 

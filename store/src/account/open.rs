@@ -27,6 +27,8 @@ pub(super) struct Loaded {
     pub(super) tail_bytes: u64,
     /// Whether `maintain` was asked for a checkpoint since the last one.
     pub(super) asked: bool,
+    /// Whether it was asked to delete what nothing lives in any more, since then.
+    pub(super) asked_to_clean: bool,
 }
 
 impl Loaded {
@@ -87,8 +89,8 @@ pub(super) async fn load_without(
             missing = Some(version);
             continue;
         };
-        let (asked, tail_bytes) = (false, 0);
-        let mut loaded = Loaded { state, pointer, version, tail_bytes, asked };
+        let (asked, asked_to_clean, tail_bytes) = (false, false, 0);
+        let mut loaded = Loaded { state, pointer, version, tail_bytes, asked, asked_to_clean };
         match replay(ring, &mut loaded, without).await {
             Ok(true) => return Ok(loaded),
             Ok(false) | Err(LogError::Behind) => {}
