@@ -19,7 +19,10 @@ pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, RemovedAcc
 pub use aliases::AliasInfo;
 pub use doctor::{Check, Report, Verdict};
 pub use domains::{DomainDetails, DomainSummary};
-pub use queue::{QueueAttempt, QueueDetails, QueueItem, QueueRecipient};
+pub use queue::{
+    QueueAct, QueueAttempt, QueueCount, QueueDetails, QueueFilter, QueueItem, QueueRecipient,
+    QueueRemembered,
+};
 pub use trace::{Trace, TraceStep};
 
 /// Others' changes that may come first before a change is given up.

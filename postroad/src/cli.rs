@@ -2,6 +2,7 @@
 
 mod ask;
 mod print;
+mod queue;
 mod trace;
 mod verbs;
 
@@ -50,7 +51,7 @@ enum Verb {
     Alias(verbs::AliasVerb),
     /// Mail that waits
     #[command(subcommand)]
-    Queue(verbs::QueueVerb),
+    Queue(queue::QueueVerb),
     /// Tell where a message went and why, or what happened in an account: every step with its time
     #[command(after_help = "Example: postroad trace --account ana@example.org --since 2d\n\n\
         A record is traced by the id in `250 2.0.0 stored as ID`, a message by its Message-ID\n\

@@ -13,7 +13,7 @@ use store::directory::ListCursor;
 use store::names;
 use store::rows::{WriterRow, WriterState};
 
-use super::{Admin, AdminError};
+use super::{Admin, AdminError, QueueFilter};
 
 /// Accounts whose logs are opened at most.
 const ACCOUNTS_MAX: usize = 10_000;
@@ -258,7 +258,7 @@ impl Admin {
     async fn parked_items(&self) -> Result<Check, AdminError> {
         const NAME: &str = "queue";
         let parked = self.parked().await?.len();
-        let waiting = self.queue().await?.len();
+        let (_, waiting) = self.queue(&QueueFilter::default(), 1).await?;
         if parked > 0 {
             let found = format!("{parked} items need a person, {waiting} wait in all");
             return Ok(warning(

@@ -1,26 +1,40 @@
-//! Mail that waits: items that could not be put into their mailbox, or need a person.
+//! Mail that waits: items on their way to other servers, that could not be put into their mailbox,
+//! or that need a person.
+
+mod list;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use engine::Version;
 use mail::Timestamp;
 use serde::Serialize;
+use store::names;
+use store::place::SegmentRef;
 use store::rows::{Item, ItemKey, ItemKind, ItemState, RecipientState};
 
-use super::{Admin, AdminError};
+use super::{Admin, AdminError, address};
+
+pub use list::{QueueCount, QueueFilter};
 
 /// Items listed at most.
-const LISTED_MAX: usize = 10_000;
+pub(crate) const LISTED_MAX: usize = 10_000;
+
+/// An item that an admin holds is due then: nobody meets its due row before it is released.
+const HELD_FOR: Duration = Duration::from_secs(1_000 * 365 * 86_400);
 
 /// An item in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueueItem {
     /// Its name, for the other commands.
     pub id: String,
-    /// What for: `local` (a mailbox of ours), `parked` (needs a person), and others that come.
+    /// What for: `remote` (another server), `local` (a mailbox of ours), `parked` (needs a person),
+    /// `fan` (many members of a group), `link` (another region).
     pub kind: &'static str,
     /// Where to.
     pub destination: String,
+    /// Envelope sender, empty for reports; `None`: not known any more.
+    pub sender: Option<String>,
     /// `waiting`, `held` or `bouncing`.
     pub state: &'static str,
     /// Recipients it is for.
@@ -31,6 +45,8 @@ pub struct QueueItem {
     pub created_ms: u64,
     /// When it is tried next, in milliseconds since 1970.
     pub due_ms: u64,
+    /// The last try's answer, in the other side's words.
+    pub words: Option<String>,
     /// Why it needs a person, if it does.
     pub parked: Option<String>,
 }
@@ -45,6 +61,14 @@ pub struct QueueDetails {
     pub record: String,
     /// Whom it is for.
     pub to: Vec<QueueRecipient>,
+    /// The egress it must go through: one knows it already, or may have sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<String>,
+    /// The address of ours that forwards it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarder: Option<String>,
+    /// What is remembered of its destination: held until when, and why.
+    pub remembered: Vec<QueueRemembered>,
     /// What was tried, the oldest first.
     pub history: Vec<QueueAttempt>,
 }
@@ -56,6 +80,22 @@ pub struct QueueRecipient {
     pub address: String,
     /// Where it stands.
     pub state: &'static str,
+    /// What was last said to it, in the other side's words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub said: String,
+}
+
+/// What is remembered of a destination, or of one egress at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueueRemembered {
+    /// The egress; `None`: the destination itself.
+    pub egress: Option<String>,
+    /// What kind of refusal it was; `down`: nobody answers there.
+    pub class: String,
+    /// Held until, in milliseconds since 1970.
+    pub until_ms: u64,
+    /// Why, in the other side's words.
+    pub words: String,
 }
 
 /// One try.
@@ -72,18 +112,6 @@ pub struct QueueAttempt {
 type Parked = BTreeMap<ItemKey, (Timestamp, String)>;
 
 impl Admin {
-    /// What waits, the oldest first; at most 10,000.
-    /// # Errors
-    /// As [`AdminError`] says.
-    pub async fn queue(&self) -> Result<Vec<QueueItem>, AdminError> {
-        let parked = self.parked().await?;
-        let items = self.store.items().unfinished(LISTED_MAX).await?;
-        let mut all: Vec<_> =
-            items.iter().map(|(key, item, _)| summary(key, item, &parked)).collect();
-        all.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
-        Ok(all)
-    }
-
     /// One item.
     /// # Errors
     /// [`AdminError::NotFound`], or as [`AdminError`] says.
@@ -93,17 +121,32 @@ impl Admin {
         let to = item.recipients.iter().map(|one| QueueRecipient {
             address: one.path.clone(),
             state: recipient_state(one.state),
+            said: one.said.clone(),
         });
         let history = item.history.iter().map(|one| QueueAttempt {
             at_ms: one.at.millis(),
             via: one.via.clone(),
             words: one.words.clone(),
         });
+        let remembered = match key.kind {
+            ItemKind::Remote => self.store.items().remembered(&key.destination).await?,
+            _ => Vec::new(),
+        };
+        let remembered = remembered.into_iter().map(|(egress, health, _)| QueueRemembered {
+            egress,
+            class: health.class,
+            until_ms: health.until.millis(),
+            words: health.words,
+        });
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(QueueDetails {
             to: to.collect(),
             history: history.collect(),
             record: key.id.to_string(),
-            item: summary(&key, &item, &parked),
+            egress: some(&item.egress),
+            forwarder: some(&item.forwarder),
+            remembered: remembered.collect(),
+            item: QueueItem { sender: self.sender(&item).await?, ..summary(&key, &item, &parked) },
         })
     }
 
@@ -111,23 +154,85 @@ impl Admin {
     /// # Errors
     /// [`AdminError::NotFound`], or as [`AdminError`] says.
     pub async fn retry_item(&self, id: &str) -> Result<(), AdminError> {
-        let (key, mut item, version) = self.find_item(id).await?;
-        item.due = self.store.engines().index.now();
-        if item.state == ItemState::Held {
-            item.state = ItemState::Waiting;
-        }
-        self.store.items().update(&key, &item, version).await?;
-        self.store.engines().events.publish(engine::Event::Items);
-        self.unpark(&key).await
+        let found = self.find_item(id).await?;
+        self.act_on(QueueAct::Retry, found).await
+    }
+
+    /// Holds an item: it is not tried, nor given back, until it is released.
+    /// # Errors
+    /// [`AdminError::NotFound`], or as [`AdminError`] says.
+    pub async fn hold_item(&self, id: &str) -> Result<(), AdminError> {
+        let found = self.find_item(id).await?;
+        self.act_on(QueueAct::Hold, found).await
+    }
+
+    /// Lets an item go on that was held: it is tried now.
+    /// # Errors
+    /// [`AdminError::NotFound`], or as [`AdminError`] says.
+    pub async fn release_item(&self, id: &str) -> Result<(), AdminError> {
+        let found = self.find_item(id).await?;
+        self.act_on(QueueAct::Release, found).await
     }
 
     /// Removes an item: its recipients do not get this message any more, and nobody is told.
     /// # Errors
     /// [`AdminError::NotFound`], or as [`AdminError`] says.
     pub async fn remove_item(&self, id: &str) -> Result<(), AdminError> {
-        let (key, item, version) = self.find_item(id).await?;
-        self.store.items().remove(&key, item, version).await?;
+        let found = self.find_item(id).await?;
+        self.act_on(QueueAct::Remove, found).await
+    }
+
+    async fn act_on(
+        &self,
+        act: QueueAct,
+        (key, mut item, version): (ItemKey, Item, Version),
+    ) -> Result<(), AdminError> {
+        let now = self.store.engines().index.now();
+        match act {
+            QueueAct::Remove => {
+                self.store.items().remove(&key, item, version).await?;
+                return self.unpark(&key).await;
+            }
+            QueueAct::Hold if item.state == ItemState::Bouncing => {
+                return Err(AdminError::invalid(
+                    "its sender is just being told; that cannot be held",
+                    "`queue remove` stops it",
+                ));
+            }
+            QueueAct::Hold => {
+                item.state = ItemState::Held;
+                item.due = now.after(HELD_FOR);
+            }
+            QueueAct::Release if item.state != ItemState::Held => return Ok(()),
+            QueueAct::Retry | QueueAct::Release => {
+                item.due = now;
+                if item.state == ItemState::Held {
+                    item.state = ItemState::Waiting;
+                }
+            }
+        }
+        self.store.items().update(&key, &item, version).await?;
+        if act == QueueAct::Hold {
+            return Ok(());
+        }
+        self.store.engines().events.publish(engine::Event::Items);
         self.unpark(&key).await
+    }
+
+    /// Envelope sender of an item; `None`: its record is not there any more.
+    async fn sender(&self, item: &Item) -> Result<Option<String>, AdminError> {
+        let object = match item.place.segment {
+            SegmentRef::Ingest { writer, number } => names::ingest(writer, number),
+            SegmentRef::Made { id } => names::made(id),
+            SegmentRef::Account { .. } => return Ok(None),
+        };
+        let Some(index) = self.store.segment_index(&object).await? else { return Ok(None) };
+        let at = usize::try_from(item.place.index).unwrap_or(usize::MAX);
+        let envelope = index.records.get(at).and_then(|record| record.envelope.as_ref());
+        let sender = |envelope: &mail::Envelope| {
+            envelope.sender.as_ref().map_or_else(String::new, |path| path.text().to_owned())
+        };
+        Ok(envelope.map(sender))
     }
 
     async fn unpark(&self, key: &ItemKey) -> Result<(), AdminError> {
@@ -151,16 +256,31 @@ impl Admin {
     }
 }
 
+/// What an admin does to items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueAct {
+    /// Try it now.
+    Retry,
+    /// Do not try it until it is released.
+    Hold,
+    /// Let it go on.
+    Release,
+    /// Its recipients do not get it.
+    Remove,
+}
+
 fn summary(key: &ItemKey, item: &Item, parked: &Parked) -> QueueItem {
     QueueItem {
         id: name(key),
         kind: kind_name(key.kind),
         destination: key.destination.clone(),
+        sender: None,
         state: state_name(item.state),
         recipients: item.recipients.len(),
         tries: item.tries,
         created_ms: item.created.millis(),
         due_ms: item.due.millis(),
+        words: item.history.last().map(|tried| tried.words.clone()),
         parked: parked.get(key).map(|(_, why)| why.clone()),
     }
 }

@@ -94,11 +94,15 @@ async fn changes_of_two_administrators_do_not_overwrite_each_other() {
     assert_eq!(a.accounts(None).await.unwrap(), b.accounts(None).await.unwrap());
 }
 
+async fn all(admin: &Admin) -> Vec<QueueItem> {
+    admin.queue(&QueueFilter::default(), 1_000).await.unwrap().0
+}
+
 #[tokio::test]
 async fn items_that_are_not_there_are_told() {
     let world = World::new(WorldOptions::default());
     let admin = admin(&world, "a");
-    assert!(admin.queue().await.unwrap().is_empty());
+    assert!(all(&admin).await.is_empty());
     let long = "0".repeat(48) + ":local:0:ana@example.test";
     for id in ["", "zz", "a:b:c:d", &long] {
         assert!(matches!(admin.queue_item(id).await, Err(AdminError::NotFound { .. })), "{id}");
@@ -158,7 +162,7 @@ async fn items_are_listed_shown_retried_and_removed() {
     let (key, held) = item(now);
     admin.store.items().make(&key, &held).await.unwrap();
     admin.store.items().park(&key, now, "nobody there").await.unwrap();
-    let listed = admin.queue().await.unwrap();
+    let listed = all(&admin).await;
     assert_eq!(listed.len(), 1);
     let id = &listed[0].id;
     assert_eq!((listed[0].state, listed[0].parked.as_deref()), ("held", Some("nobody there")));
@@ -170,8 +174,55 @@ async fn items_are_listed_shown_retried_and_removed() {
     assert_eq!((retried.state, retried.parked), ("waiting", None));
     assert!(retried.due_ms < held.due.millis());
     admin.remove_item(id).await.unwrap();
-    assert!(admin.queue().await.unwrap().is_empty());
+    assert!(all(&admin).await.is_empty());
     assert!(matches!(admin.queue_item(id).await, Err(AdminError::NotFound { .. })));
+}
+
+/// Many items: the list is bounded, the count is not, and what is filtered is acted on.
+#[tokio::test]
+async fn a_long_queue_is_filtered_counted_and_acted_on() {
+    use store::rows::{Attempt, ItemKey, ItemKind};
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    let now = admin.store.engines().index.now();
+    let (key, item) = item(now);
+    for n in 0..300_u64 {
+        let destination = if n % 3 == 0 { "dead.test" } else { "live.test" }.to_owned();
+        let id = mail::RecordId { counter: n, ..key.id };
+        let key = ItemKey { id, kind: ItemKind::Remote, destination, k: 0 };
+        let words = "451 4.3.2 come back later".to_owned();
+        let history = vec![Attempt { at: now, via: "mx".to_owned(), words }];
+        let created = now.after(std::time::Duration::from_millis(n));
+        let state = store::rows::ItemState::Waiting;
+        let item = store::rows::Item { created, history, state, ..item.clone() };
+        admin.store.items().make(&key, &item).await.unwrap();
+    }
+    let (listed, total) = admin.queue(&QueueFilter::default(), 10).await.unwrap();
+    assert_eq!((listed.len(), total), (10, 300));
+    assert!(listed.is_sorted_by_key(|one| one.created_ms));
+    assert_eq!(listed[0].created_ms, now.millis());
+    assert_eq!(listed[0].words.as_deref(), Some("451 4.3.2 come back later"));
+    let counts = admin.queue_count(&QueueFilter::default()).await.unwrap();
+    let counts: Vec<_> = counts.iter().map(|one| (one.destination.as_str(), one.items)).collect();
+    assert_eq!(counts, [("live.test", 200), ("dead.test", 100)]);
+    let dead = QueueFilter { destination: Some("Dead.test".to_owned()), ..QueueFilter::default() };
+    assert_eq!(admin.queue_act(QueueAct::Hold, &dead).await.unwrap(), 100);
+    let held = QueueFilter { state: Some("held".to_owned()), ..QueueFilter::default() };
+    assert_eq!(admin.queue(&held, 1).await.unwrap().1, 100);
+    // Held items are due for nobody.
+    let far = now.after(std::time::Duration::from_secs(10 * 365 * 86_400));
+    assert!(admin.queue(&held, 1).await.unwrap().0[0].due_ms > far.millis());
+    assert_eq!(admin.queue_act(QueueAct::Release, &held).await.unwrap(), 100);
+    assert_eq!(admin.queue(&held, 1).await.unwrap().1, 0);
+    assert_eq!(admin.queue_act(QueueAct::Remove, &dead).await.unwrap(), 100);
+    assert_eq!(all(&admin).await.len(), 200);
+    let none = QueueFilter::default();
+    assert!(admin.queue_act(QueueAct::Remove, &none).await.is_err());
+    let wrong = QueueFilter { state: Some("lost".to_owned()), ..QueueFilter::default() };
+    assert!(matches!(admin.queue(&wrong, 1).await, Err(AdminError::Invalid { .. })));
+    // The records are nowhere: nobody is their sender.
+    let by = QueueFilter { sender: Some("sender.test".to_owned()), ..QueueFilter::default() };
+    assert_eq!(admin.queue(&by, 1).await.unwrap().1, 0);
 }
 
 /// [U]: one account that cannot be replayed is found, and made whole by an audited act.

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use jiff::Timestamp as Moment;
 
 use super::{Json, ask, print};
-use crate::admin::{Admin, NewAccount, QueueItem, Quota};
+use crate::admin::{Admin, NewAccount, Quota};
 use crate::config::{ByteSize, Config};
 use crate::failure::Failure;
 
@@ -292,85 +292,6 @@ impl AliasVerb {
             Self::Remove { alias } => {
                 admin.remove_alias(&alias).await?;
                 print::line(&format!("removed {alias}"))
-            }
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum QueueVerb {
-    /// List what waits
-    #[command(after_help = "Example: postroad queue list --json")]
-    List(Json),
-    /// Show an item with its history
-    #[command(after_help = "Example: postroad queue show ITEM")]
-    Show {
-        /// Its name, as in the list
-        item: String,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Try an item again now
-    #[command(after_help = "Example: postroad queue retry ITEM")]
-    Retry {
-        /// Its name, as in the list
-        item: String,
-    },
-    /// Remove an item: its recipients do not get that message, and nobody is told
-    #[command(after_help = "Example: postroad queue remove ITEM")]
-    Remove {
-        /// Its name, as in the list
-        item: String,
-    },
-}
-
-impl QueueVerb {
-    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
-        match self {
-            Self::List(Json { json }) => {
-                let items = admin.queue().await?;
-                if json {
-                    return print::json(&items);
-                }
-                let row = |one: QueueItem| {
-                    let due = moment(one.due_ms);
-                    let why = one.parked.unwrap_or_default();
-                    [one.id, one.state.to_owned(), one.recipients.to_string(), due, why]
-                };
-                let rows = items.into_iter().map(row);
-                print::table(["ITEM", "STATE", "RECIPIENTS", "NEXT TRY", "NEEDS A PERSON"], rows)
-            }
-            Self::Show { item, json: Json { json } } => {
-                let shown = admin.queue_item(&item).await?;
-                if json {
-                    return print::json(&shown);
-                }
-                let to = shown.to.iter().map(|one| format!("{} ({})", one.address, one.state));
-                let mut fields = vec![
-                    ("item", shown.item.id),
-                    ("record", shown.record),
-                    ("state", shown.item.state.to_owned()),
-                    ("made", moment(shown.item.created_ms)),
-                    ("next try", moment(shown.item.due_ms)),
-                    ("tries", shown.item.tries.to_string()),
-                    ("to", to.collect::<Vec<_>>().join(" ")),
-                ];
-                fields.extend(shown.item.parked.map(|why| ("needs a person", why)));
-                for one in shown.history {
-                    fields.push((
-                        "tried",
-                        format!("{} {}: {}", moment(one.at_ms), one.via, one.words),
-                    ));
-                }
-                print::fields(&fields)
-            }
-            Self::Retry { item } => {
-                admin.retry_item(&item).await?;
-                print::line(&format!("retrying {item}"))
-            }
-            Self::Remove { item } => {
-                admin.remove_item(&item).await?;
-                print::line(&format!("removed {item}"))
             }
         }
     }
