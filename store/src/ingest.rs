@@ -5,6 +5,7 @@
 //! in flight: a group commit without a timer. A [`Receipt`] comes back only after the segment is
 //! known to be stored; an outcome that is not known is pursued under the same key until it is [N].
 
+mod coming;
 mod incoming;
 mod lane;
 mod put;
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use mail::{Envelope, RecordId, Timestamp};
 use tokio::sync::{Semaphore, mpsc};
+
+use coming::Coming;
 
 use crate::bodies::Bodies;
 use crate::context::Context;
@@ -102,6 +105,7 @@ pub struct Ingest {
     queue: mpsc::Sender<Pending>,
     spools: Arc<Spools>,
     whole: Arc<Semaphore>,
+    coming: Arc<Coming>,
     accepted: AtomicU64,
 }
 
@@ -120,7 +124,15 @@ impl Ingest {
     ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MESSAGES_MAX);
         let names = spools.big.clone();
-        let lane = lane::Lane::new(cx.clone(), bodies.clone(), space.clone(), names, waiting);
+        let coming = Arc::new(Coming::default());
+        let lane = lane::Lane::new(
+            cx.clone(),
+            bodies.clone(),
+            space.clone(),
+            names,
+            coming.clone(),
+            waiting,
+        );
         cx.engines.tasks.spawn("ingest", lane.run());
         Self {
             cx: cx.clone(),
@@ -128,6 +140,7 @@ impl Ingest {
             queue,
             spools: spools.clone(),
             whole: Arc::new(Semaphore::new(cx.options.whole_bytes_max / SPOOL_UNIT)),
+            coming,
             accepted: AtomicU64::new(0),
         }
     }

@@ -11,6 +11,7 @@ use mail::structure::{Limits, Scanned, Scanner};
 use mail::{Envelope, RecordId, Summary};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
+use super::coming::OnItsWay;
 use super::lane::Pending;
 use super::writer::BigKeys;
 use super::{Accept, AcceptError, Ingest, Receipt, SPOOL_UNIT};
@@ -26,6 +27,7 @@ const SPOOL_STEP: usize = 64 * 1024;
 pub struct Incoming {
     ingest: Arc<Ingest>,
     spool: Spool,
+    on_its_way: OnItsWay,
 }
 
 impl std::fmt::Debug for Incoming {
@@ -36,7 +38,8 @@ impl std::fmt::Debug for Incoming {
 
 impl Incoming {
     pub(super) fn new(ingest: Arc<Ingest>) -> Self {
-        Self { spool: Spool::new(&ingest.spools, None), ingest }
+        let on_its_way = ingest.coming.begin();
+        Self { spool: Spool::new(&ingest.spools, None), ingest, on_its_way }
     }
 
     /// Takes the next bytes of the message.
@@ -62,7 +65,8 @@ impl Incoming {
     /// # Errors
     /// [`AcceptError`]; certainly not stored as a message.
     pub async fn end(self) -> Result<Taken, AcceptError> {
-        Ok(Taken { ingest: self.ingest, spooled: self.spool.end().await? })
+        let Self { ingest, spool, on_its_way } = self;
+        Ok(Taken { ingest, spooled: spool.end().await?, on_its_way })
     }
 
     /// [`Self::end`] and [`Taken::commit`].
@@ -77,6 +81,7 @@ impl Incoming {
 pub struct Taken {
     ingest: Arc<Ingest>,
     spooled: Spooled,
+    on_its_way: OnItsWay,
 }
 
 impl std::fmt::Debug for Taken {
@@ -152,7 +157,7 @@ impl Taken {
     /// [`AcceptError`]: [`AcceptError::Unknown`] asks for the connection to be closed without a
     /// reply; after every other the message is certainly not stored.
     pub async fn commit(self, accept: Accept) -> Result<Receipt, AcceptError> {
-        let Self { ingest, mut spooled } = self;
+        let Self { ingest, mut spooled, on_its_way } = self;
         if spooled.scanned.header_too_large {
             return Err(AcceptError::Malformed("header over its limit"));
         }
@@ -166,7 +171,8 @@ impl Taken {
         // is recognised by its id, and none of them is accepted without the others [J, δ].
         let record = spooled.record(&prefix, Some(envelope), verdicts, received)?;
         let (reply, answer) = oneshot::channel();
-        ingest.stored(Pending { record, big: spooled.big, reply, room }, answer).await
+        let pending = Pending { record, big: spooled.big, reply, room };
+        ingest.stored(pending, on_its_way, answer).await
     }
 }
 
@@ -175,6 +181,7 @@ impl Ingest {
     async fn stored(
         &self,
         pending: Pending,
+        on_its_way: OnItsWay,
         answer: oneshot::Receiver<Result<Receipt, AcceptError>>,
     ) -> Result<Receipt, AcceptError> {
         let clock = &self.cx.engines.clock;
@@ -183,6 +190,8 @@ impl Ingest {
             // It never reached the lane: certainly not stored.
             return Err(AcceptError::Later);
         };
+        // It has arrived: the lane must not wait for it any more.
+        drop(on_its_way);
         // [N]: without an answer it may be in a segment whose outcome is not known.
         let Ok(Ok(answer)) = clock.by(deadline, answer).await else {
             return Err(AcceptError::Unknown);

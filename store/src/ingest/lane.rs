@@ -3,19 +3,25 @@
 //! It holds what waits, packs it into batches, and keeps as many puts in flight as the engine
 //! likes. One task owns all of it, so there is no lock, and a crash of the process drops it whole:
 //! nothing that it dropped was acknowledged.
+//!
+//! A put may be over sooner than the senders that it answered come again. So that segments do not
+//! get small by that, a batch waits a moment for messages that are being received just then
+//! (decision 0075). A sender alone never waits, and a slow one holds nobody up.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{Event, ObjectKey};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mail::RecordId;
+use mail::{Instant, RecordId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::coming::Coming;
 use super::put::{Fact, put_to_fact};
 use super::writer::{BigKeys, Writer};
 use super::{AcceptError, Receipt};
@@ -24,6 +30,13 @@ use crate::context::Context;
 use crate::names;
 use crate::segment::{Builder, NewRecord, SEGMENT_RECIPIENTS_MAX, SEGMENT_RECORDS_MAX};
 use crate::space::Space;
+
+/// After a put has ended the next waits for messages on their way, at most as long as that put
+/// took, and no longer than this: it at most doubles what a message waits anyway.
+const PATIENCE_MAX: Duration = Duration::from_millis(3);
+
+/// It waits only while there are more than a quarter as many on their way as are there.
+const WORTH_WAITING: usize = 4;
 
 /// A message that waits to become durable.
 pub(super) struct Pending {
@@ -49,6 +62,8 @@ struct Landed {
     key: ObjectKey,
     batch: Batch,
     fact: Fact,
+    /// When it began.
+    began: Instant,
 }
 
 type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
@@ -58,12 +73,15 @@ pub(super) struct Lane {
     bodies: Arc<Bodies>,
     space: Arc<Space>,
     names: Arc<BigKeys>,
+    coming: Arc<Coming>,
     queue: mpsc::Receiver<Pending>,
     waiting: VecDeque<Pending>,
     /// Batches to be put again under another number, ids kept.
     again: VecDeque<Batch>,
     writer: Writer,
     flying: FuturesUnordered<Flight>,
+    /// Until when, after the last put, a small batch may wait.
+    patience: Instant,
 }
 
 impl Lane {
@@ -72,11 +90,13 @@ impl Lane {
         bodies: Arc<Bodies>,
         space: Arc<Space>,
         names: Arc<BigKeys>,
+        coming: Arc<Coming>,
         queue: mpsc::Receiver<Pending>,
     ) -> Self {
         let writer = Writer::new(names.writer(), cx.engines.clock.instant());
         let (waiting, again, flying) = Default::default();
-        Self { cx, bodies, space, names, queue, waiting, again, writer, flying }
+        let patience = Instant::default();
+        Self { cx, bodies, space, names, coming, queue, waiting, again, writer, flying, patience }
     }
 
     /// Runs until nobody can commit any more and all is answered.
@@ -84,20 +104,37 @@ impl Lane {
         let mut open = true;
         while open || !self.flying.is_empty() || !self.again.is_empty() {
             self.take_waiting();
-            self.start_puts().await;
+            let holds = open && self.holds();
+            if !holds {
+                self.start_puts().await;
+            }
             let idle = self.waiting.is_empty() && self.again.is_empty();
+            let until = if holds { self.patience } else { Instant::NEVER };
+            let wake = self.cx.engines.clock.sleep_until(until);
             tokio::select! {
                 biased;
                 Some(landed) = self.flying.next(), if !self.flying.is_empty() => {
                     self.landed(landed);
                 }
-                first = self.queue.recv(), if open && idle => match first {
+                first = self.queue.recv(), if open && (idle || holds) => match first {
                     Some(pending) => self.waiting.push_back(pending),
                     None => open = false,
                 },
+                () = wake, if holds => {}
                 else => {}
             }
         }
+    }
+
+    /// Whether what waits should wait a moment longer: a put has just ended, and a good part of
+    /// the next segment is still being received (decision 0075).
+    fn holds(&self) -> bool {
+        let waiting = self.waiting.len();
+        self.flying.is_empty()
+            && self.again.is_empty()
+            && (1..SEGMENT_RECORDS_MAX).contains(&waiting)
+            && self.coming.count() * WORTH_WAITING > waiting
+            && self.cx.engines.clock.instant() < self.patience
     }
 
     /// Everything that waits now, up to one segment's records.
@@ -172,14 +209,18 @@ impl Lane {
     fn put(&mut self, number: u64, batch: Batch) {
         let key = names::ingest(self.writer.id(), number);
         let cx = self.cx.clone();
+        let began = cx.engines.clock.instant();
+        self.coming.next_round();
         self.flying.push(Box::pin(async move {
             let fact = put_to_fact(&cx, &key, &batch.parts).await;
-            Landed { number, key, batch, fact }
+            Landed { number, key, batch, fact, began }
         }));
     }
 
     fn landed(&mut self, landed: Landed) {
-        let Landed { number, key, batch, fact } = landed;
+        let Landed { number, key, batch, fact, began } = landed;
+        let now = self.cx.engines.clock.instant();
+        self.patience = now.after(now.since(began).min(PATIENCE_MAX));
         // A batch of an earlier writer answers for that one's numbers, which nobody uses any more.
         let current = batch.ids.first().is_none_or(|id| id.writer == self.writer.id());
         match fact {

@@ -97,6 +97,66 @@ async fn messages_that_come_together_share_segments() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_waits_a_moment_for_messages_on_their_way() {
+    let world = World::default();
+    let store = store(&world);
+    let slow = Faults { slow: 1000, slow_max: Duration::from_millis(20), ..Faults::default() };
+    world.set_faults(slow);
+    // A put that took some time: a batch after it may wait.
+    accept(&store, BODY).await.unwrap();
+    let mut later = store.ingest().begin().await.unwrap();
+    later.write(BODY).await.unwrap();
+    let task = store.clone();
+    let first = async move { accept(&task, BODY).await.unwrap() };
+    let first = store.engines().tasks.spawn("sender", first);
+    // The first one is queued now, with nothing in flight.
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    // (Not by a call that takes time.)
+    let put = world.object_keys().iter().filter(|key| names::parse_ingest(key).is_some()).count();
+    assert_eq!(put, 1);
+    let both = [later.commit(accept_to(1)).await.unwrap().record(), first.await.unwrap().record()];
+    let stored = segments(&world).await;
+    assert_eq!(stored.len(), 2, "one put for both");
+    assert!(both.iter().all(|record| stored[1].2.contains(record)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_long_for_a_message_that_does_not_come() {
+    let world = World::default();
+    let store = store(&world);
+    let slow = Faults { slow: 1000, slow_max: Duration::from_millis(20), ..Faults::default() };
+    world.set_faults(slow);
+    accept(&store, BODY).await.unwrap();
+    // Never comes.
+    let _stalled = store.ingest().begin().await.unwrap();
+    let clock = store.engines().clock.clone();
+    let before = clock.instant();
+    accept(&store, BODY).await.unwrap();
+    let waited = clock.instant().since(before);
+    // What it waited, and its own put.
+    assert!(waited <= Duration::from_millis(3 + 20 + 2), "{waited:?}");
+    assert_eq!(segments(&world).await.len(), 2);
+}
+
+#[test]
+fn who_is_slow_is_waited_for_in_one_round_only() {
+    let coming = Coming::default();
+    let slow = coming.begin();
+    let quick = coming.begin();
+    assert_eq!(coming.count(), 2);
+    drop(quick);
+    assert_eq!(coming.count(), 1);
+    coming.next_round();
+    assert_eq!(coming.count(), 0);
+    let next = coming.begin();
+    assert_eq!(coming.count(), 1);
+    drop((slow, next));
+    assert_eq!(coming.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_pursued_until_it_is_a_fact() {
     for ending in [
         Ending::Failed,
