@@ -18,6 +18,7 @@ mod summaries;
 mod syncing;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine::memory::World;
 use mail::{Address, Domain};
@@ -108,7 +109,7 @@ impl Office {
         let driver = Driver { clock, tls: None, protocol: Protocol::Imap, pace: Pace::default() };
         let signal = self.drain.signal();
         self.store.engines().tasks.spawn("connection", async move {
-            serve(Box::new(theirs), core, edge, &driver, signal).await
+            serve(Box::new(theirs), core, edge, Arc::new(driver), signal).await
         });
         let mut client = Client { stream: ours, buffer: Vec::new(), tags: 0 };
         assert!(client.response().await.unwrap().starts_with("* OK"));

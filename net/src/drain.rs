@@ -1,6 +1,7 @@
 //! Ending a process without ending anything in the middle.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use engine::Clock;
@@ -90,6 +91,15 @@ impl DrainSignal {
     /// Resolves when draining begins; at once if it has.
     pub async fn draining(&mut self) {
         self.at(Stage::Draining).await;
+    }
+
+    /// Resolves when it is polled after draining has begun. It wakes nobody: the task has to be
+    /// woken by [`Self::over`], polled before it. Costs an idle connection no memory.
+    pub(crate) fn seen(&self) -> impl Future<Output = ()> {
+        std::future::poll_fn(|_| match *self.stage.borrow() >= Stage::Draining {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
     }
 
     /// Resolves when patience is over and everything must end where it stands.

@@ -81,13 +81,13 @@ pub enum End {
 /// Drives `core` over `stream` until it ends; `edge` answers. A panic in the core or the edge
 /// ends this connection only. Never holds more than what the core does not take of one read
 /// (16 KiB) and 16 KiB of output.
-pub fn serve<'a, C: Core + 'a, E: Edge<C> + 'a>(
+pub fn serve<C: Core, E: Edge<C>>(
     stream: BoxStream,
     core: C,
     edge: E,
-    driver: &'a Driver,
+    driver: Arc<Driver>,
     drain: DrainSignal,
-) -> impl Future<Output = End> + Send + 'a {
+) -> impl Future<Output = End> + Send {
     let pace = WritePace { stall: driver.pace.write_stall };
     // Boxed here: what an async function is given, and keeps, it holds twice.
     let connection = Box::new(Connection {
@@ -106,15 +106,16 @@ pub fn serve<'a, C: Core + 'a, E: Edge<C> + 'a>(
 }
 
 async fn drive<C: Core, E: Edge<C>>(
-    mut connection: Box<Connection<'_, C, E>>,
+    mut connection: Box<Connection<C, E>>,
     mut drain: DrainSignal,
 ) -> End {
     let outcome = {
         let run = AssertUnwindSafe(connection.run()).catch_unwind();
         tokio::select! {
             biased;
-            outcome = run => outcome,
+            // First: it wakes this task when the drain begins, too, which `event` then sees.
             () = drain.over() => return End::Cut,
+            outcome = run => outcome,
         }
     };
     let end = match outcome {
@@ -168,11 +169,11 @@ impl Flow {
     }
 }
 
-struct Connection<'a, C, E> {
+struct Connection<C, E> {
     wire: Wire,
     core: C,
     edge: E,
-    driver: &'a Driver,
+    driver: Arc<Driver>,
     drain: DrainSignal,
     /// Received and not yet taken by the core. No more is read while there is any.
     pending: Vec<u8>,
@@ -199,7 +200,7 @@ impl From<Gone> for End {
     }
 }
 
-impl<C: Core, E: Edge<C>> Connection<'_, C, E> {
+impl<C: Core, E: Edge<C>> Connection<C, E> {
     async fn run(&mut self) -> Result<End, End> {
         loop {
             let now = self.driver.clock.instant();
@@ -242,9 +243,9 @@ impl<C: Core, E: Edge<C>> Connection<'_, C, E> {
             return Err(End::Gone);
         }
         self.wire.flush().await?;
-        let pace = &self.driver.pace;
-        let deadline = self.core.deadline().min(self.flow.deadline(now, pace));
+        let deadline = self.core.deadline().min(self.flow.deadline(now, &self.driver.pace));
         let event = self.event(deadline).await?;
+        let pace = &self.driver.pace;
         let waited = self.driver.clock.instant().since(now);
         match event {
             Event::Received(bytes) => {
@@ -289,7 +290,7 @@ impl<C: Core, E: Edge<C>> Connection<'_, C, E> {
         let late = driver.clock.sleep_until(deadline);
         tokio::select! {
             biased;
-            () = drain.draining(), if !*told_to_drain => Ok(Event::Drain),
+            () = drain.seen(), if !*told_to_drain => Ok(Event::Drain),
             read = read, if may_read => match read {
                 Ok(Some(bytes)) => Ok(Event::Received(bytes)),
                 Ok(None) => Ok(Event::Ended),
@@ -321,7 +322,7 @@ impl<C: Core, E: Edge<C>> Connection<'_, C, E> {
         };
         // An empty stream stands in while TLS is put around the real one.
         let plain = self.wire.replace(Box::new(tokio::io::empty()));
-        let Driver { clock, protocol, pace, .. } = self.driver;
+        let Driver { clock, protocol, pace, .. } = &*self.driver;
         let deadline = clock.instant().after(pace.handshake);
         let handshake = clock.by(deadline, tls.accept(*protocol, plain)).await;
         let (stream, info) = match handshake {

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::{Clock, Tasks};
+use futures_util::FutureExt as _;
 use proto::Tls;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -84,18 +86,16 @@ impl Server {
         let driver = Arc::new(self.driver(bound.listener().protocol));
         let protocol = driver.protocol.name();
         self.start_with(bound, move |incoming: Incoming| {
-            let (driver, service) = (driver.clone(), service.clone());
-            async move {
-                let Incoming { stream, peer, tls, drain, permit } = incoming;
-                let now = driver.clock.instant();
-                let (core, edge) = service.connect(peer, tls, now);
-                let end = serve(stream, core, edge, &driver, drain).await;
+            let Incoming { stream, peer, tls, drain, permit } = incoming;
+            let (core, edge) = service.connect(peer, tls, driver.clock.instant());
+            // Not an async block: it would keep what it is given beside what it awaits.
+            serve(stream, core, edge, driver.clone(), drain).map(move |end| {
                 let how = label(end);
                 metrics::counter!("postroad_connections_total", "protocol" => protocol, "end" => how)
                     .increment(1);
                 tracing::debug!(end = how, "connection ended");
                 drop(permit);
-            }
+            })
         });
     }
 
@@ -158,14 +158,17 @@ impl Server {
         let conn = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let protocol = listener.protocol;
         let span = tracing::info_span!(parent: &self.span, "conn", conn, %protocol, peer = tracing::field::Empty);
-        let (server, listener, handle) = (self.connection(), listener.clone(), handle.clone());
         let drain = self.drain.signal();
+        // Boxed, and by itself: an idle connection keeps nothing of it.
+        let prepare = self.connection().prepare(Box::new(socket), address, listener.clone(), drain);
+        let (prepared, handle) = (Box::pin(prepare), handle.clone());
         let connection = async move {
-            let prepared = Box::pin(server.prepare(Box::new(socket), address, &listener, drain));
-            let Some(incoming) = prepared.await else { return };
-            drop((server, listener));
-            tracing::Span::current().record("peer", tracing::field::display(&incoming.peer));
-            Box::pin(handle(incoming)).await;
+            let served = match prepared.await {
+                Some(incoming) => begin(&*handle, incoming),
+                None => return,
+            };
+            drop(handle);
+            served.await;
         };
         drop(self.tasks.spawn("connection", connection.instrument(span)));
     }
@@ -192,6 +195,12 @@ const fn label(end: End) -> &'static str {
     }
 }
 
+/// Hands a connection over. No async function, so that nothing of it is kept twice.
+fn begin<F>(handle: &impl Fn(Incoming) -> F, incoming: Incoming) -> Pin<Box<F>> {
+    tracing::Span::current().record("peer", tracing::field::display(&incoming.peer));
+    Box::pin(handle(incoming))
+}
+
 struct Preparing {
     clock: Arc<dyn Clock>,
     tls: Option<Arc<TlsServer>>,
@@ -201,14 +210,14 @@ struct Preparing {
 
 impl Preparing {
     async fn prepare(
-        &self,
+        self,
         mut stream: BoxStream,
         address: SocketAddr,
-        listener: &Listener,
+        listener: Arc<Listener>,
         mut drain: DrainSignal,
     ) -> Option<Incoming> {
         let deadline = self.clock.instant().after(self.pace.handshake);
-        let incoming_drain = drain.clone();
+        let (incoming_drain, listener) = (drain.clone(), &*listener);
         let prepare = async {
             let peer = self.peer(&mut stream, address, listener, deadline).await?;
             let permit = match self.limits.admit(peer.address) {

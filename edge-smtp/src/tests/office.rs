@@ -147,7 +147,7 @@ impl Office {
         };
         let drain = self.drain.signal();
         let task = async move {
-            serve(Box::new(theirs), core, edge, &driver, drain).await;
+            serve(Box::new(theirs), core, edge, Arc::new(driver), drain).await;
         };
         drop(self.engines.tasks.spawn("connection", task));
         let mut client = Client { stream: ours };

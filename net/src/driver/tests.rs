@@ -206,7 +206,7 @@ fn start() -> Test {
     let signal = drain.signal();
     let tasks = Tasks::default();
     let served = tasks.spawn("serve", async move {
-        serve(Box::new(server), Echo::new(), edge, &driver, signal).await
+        serve(Box::new(server), Echo::new(), edge, Arc::new(driver), signal).await
     });
     Test { client, clock, drain, slow, wake, served, _tasks: tasks }
 }
@@ -391,9 +391,10 @@ async fn an_idle_connection_is_small() {
     let clock = Arc::new(ManualClock::default());
     let driver = Driver { clock, tls: None, protocol: Protocol::Smtp, pace: Pace::default() };
     let signal = Drain::new().signal();
-    let serving = serve(Box::new(server), Echo::new(), EchoEdge::default(), &driver, signal);
+    let serving =
+        serve(Box::new(server), Echo::new(), EchoEdge::default(), Arc::new(driver), signal);
     assert!(size_of_val(&serving) <= 1024, "{} bytes to wait with", size_of_val(&serving));
-    let connection = size_of::<Connection<'_, Echo, EchoEdge>>();
+    let connection = size_of::<Connection<Echo, EchoEdge>>();
     let own = connection - size_of::<Echo>() - size_of::<EchoEdge>();
     assert!(own <= 320, "{own} bytes besides core and edge");
 }

@@ -158,7 +158,7 @@ async fn what_came_in_the_clear_after_starttls_is_nobodys() {
     let edge = EchoEdge::default();
     let seen: Arc<Mutex<Option<Tls>>> = edge.tls.clone();
     let served = tasks.spawn("serve", async move {
-        serve(Box::new(far), Echo::new(), edge, &driver, signal).await
+        serve(Box::new(far), Echo::new(), edge, Arc::new(driver), signal).await
     });
     near.write_all(b"TLS\ninjected\n").await.unwrap();
     let mut plain = [0; 9];

@@ -87,7 +87,8 @@ pub struct Enabled {
 pub struct Server {
     config: Arc<Config>,
     loopback: bool,
-    tls: Option<Tls>,
+    /// Boxed: few idle connections know of TLS by themselves, and all would keep its space.
+    tls: Option<Box<Tls>>,
     session: Session,
     enabled: Enabled,
     state: State,
@@ -577,7 +578,7 @@ impl Core for Server {
         if matches!(self.state, State::Secure) {
             self.state = State::Command;
         }
-        self.tls = Some(tls);
+        self.tls = Some(Box::new(tls));
         self.session = Session::NotAuthenticated;
         self.enabled = Enabled::default();
         self.frame = Frame::default();

@@ -43,7 +43,7 @@ impl Server {
 
     /// The mechanisms that this client is offered.
     pub(super) fn offered(&self) -> Vec<Mechanism> {
-        let possible = |mechanism: &Mechanism| mechanism.possible(self.tls.as_ref());
+        let possible = |mechanism: &Mechanism| mechanism.possible(self.tls.as_deref());
         let configured = self.config.mechanisms.iter().copied();
         configured.filter(|_| self.may_log_in()).filter(possible).collect()
     }

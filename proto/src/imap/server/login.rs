@@ -32,7 +32,8 @@ impl Server {
             return self.count_bad();
         };
         let plus_offered = offered.contains(&Mechanism::ScramSha256Plus);
-        let (exchange, step) = Exchange::start(mechanism, initial, self.tls.as_ref(), plus_offered);
+        let (exchange, step) =
+            Exchange::start(mechanism, initial, self.tls.as_deref(), plus_offered);
         self.sasl_step(tag, Box::new(exchange), step);
     }
 
