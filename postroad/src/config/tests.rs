@@ -187,8 +187,8 @@ fn who_validates_must_be_named() {
     for part in ["`dns.validates` without `dns.servers`", "`dns.attempts`", "`dns.timeout`"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    let text = "[dns]\nservers = [\"127.0.0.1:5300\"]\nvalidates = true\n";
-    let config = Config::parse(text, "c", Path::new("/"), std::iter::empty()).unwrap();
+    let text = format!("{GOOD}[dns]\nservers = [\"127.0.0.1:5300\"]\nvalidates = true\n");
+    let config = parse_with(&text, &[]).unwrap();
     let resolvers = config.resolvers();
     assert!(resolvers.trust_ad && resolvers.servers == ["127.0.0.1:5300".parse().unwrap()]);
 }
