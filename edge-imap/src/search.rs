@@ -11,7 +11,7 @@ use mail::part::Part;
 use mail::summary::Summary;
 use mail::text::Needle;
 use mail::{Instant, Seq, Uid, UidSet};
-use net::Out;
+use net::{Gone, Out};
 use proto::imap::Answer;
 use proto::imap::command::{Search, SearchReturn, Tag};
 use proto::imap::response::{Code, Esearch, Response};
@@ -36,6 +36,9 @@ const HEADER_BYTES_MAX: u64 = 1024 * 1024 + 64 * 1024;
 
 /// How often a client that waits hears that it is not forgotten.
 const SIGN_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Bytes of a long line written at once.
+const LINE_PIECE: usize = 16 * 1024;
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
@@ -69,8 +72,8 @@ impl Session {
             let text = "some messages are damaged and were not searched";
             Response::No(Some(Code::Corruption), text.into()).encode(client.style, &mut bytes);
         }
-        tell(tag, search, &found, selected, client, &mut bytes);
         out.write(&bytes).await?;
+        tell(tag, search, &found, selected, client, out).await?;
         Ok(Answer::Ok(None, "SEARCH done".into()))
     }
 
@@ -357,14 +360,14 @@ fn saved(found: &UidSet, told: SearchReturn) -> UidSet {
 
 /// SEARCH or ESEARCH (RFC 9051 §7.3.4, RFC 3501 §7.2.5), with the highest modseq where MODSEQ was
 /// asked for (RFC 7162 §3.1.5, §3.1.10).
-fn tell(
+async fn tell(
     tag: &Tag,
     search: &Search,
     found: &Found,
     selected: &Selected,
     client: Client,
-    bytes: &mut Vec<u8>,
-) {
+    out: &mut Out<'_>,
+) -> Result<(), Gone> {
     let numbers = if search.uid {
         found.uids.clone()
     } else {
@@ -373,27 +376,58 @@ fn tell(
     };
     let asked = search.keys.iter().any(proto::imap::command::SearchKey::asks_modseq);
     let modseq = (asked && !numbers.is_empty()).then_some(found.modseq.0);
+    let mut bytes = Vec::new();
     let told = match search.told {
         None if !client.style.rev2 => {
-            let found: Vec<u32> = numbers.iter().collect();
-            return Response::Search { found: &found, modseq }.encode(client.style, bytes);
+            Response::Search { found: &[], modseq: None }.encode(client.style, &mut bytes);
+            let each = numbers.iter().map(|number| format!(" {number}"));
+            // RFC 7162 §3.1.5
+            let end = modseq.map(|modseq| format!(" (MODSEQ {modseq})")).unwrap_or_default();
+            return lengthen(bytes, each.chain([end]), out).await;
         }
         // RFC 9051 §6.4.4: in rev2 the answer without RETURN is ESEARCH with ALL.
         None => SearchReturn { all: true, ..SearchReturn::default() },
         // RFC 5182 §2.1: with SAVE alone nothing is told.
         Some(SearchReturn { min: false, max: false, all: false, count: false, save: true }) => {
-            return;
+            return Ok(());
         }
         Some(told) => told,
     };
-    let all: Vec<_> = numbers.ranges().collect();
     let esearch = Esearch {
         uid: search.uid,
         min: numbers.first().filter(|_| told.min),
         max: numbers.last().filter(|_| told.max),
-        all: told.all.then_some(all.as_slice()),
+        all: None,
         count: told.count.then(|| u32::try_from(numbers.len()).unwrap_or(u32::MAX)),
         modseq,
     };
-    Response::Esearch(tag, esearch).encode(client.style, bytes);
+    Response::Esearch(tag, esearch).encode(client.style, &mut bytes);
+    // RFC 4731 §3.1: ALL is left out where nothing was found. The items may come in any order.
+    let ranges = numbers.ranges().filter(|_| told.all).enumerate().map(|(at, range)| {
+        let (first, last) = range.into_inner();
+        let before = if at == 0 { " ALL " } else { "," };
+        if first == last { format!("{before}{first}") } else { format!("{before}{first}:{last}") }
+    });
+    lengthen(bytes, ranges, out).await
+}
+
+/// Writes a line with more behind what it says, a piece at a time: a result of a million numbers is
+/// one line, and is never held whole (I8).
+async fn lengthen(
+    mut line: Vec<u8>,
+    more: impl Iterator<Item = String> + Send,
+    out: &mut Out<'_>,
+) -> Result<(), Gone> {
+    if line.ends_with(b"\r\n") {
+        line.truncate(line.len() - 2);
+    }
+    for piece in more {
+        line.extend_from_slice(piece.as_bytes());
+        if line.len() >= LINE_PIECE {
+            out.write(&line).await?;
+            line.clear();
+        }
+    }
+    line.extend_from_slice(b"\r\n");
+    out.write(&line).await
 }

@@ -149,3 +149,26 @@ async fn a_search_that_takes_too_long_is_stopped() {
     assert!(stopped[0].contains("NO [LIMIT]"), "{stopped:?}");
     client.ok("NOOP").await;
 }
+
+// I8: a long result is one line all the same.
+#[tokio::test(start_paused = true)]
+async fn a_result_of_thousands_is_one_line_in_each_form() {
+    let office = Office::start().await;
+    let mut client = filled(&office).await;
+    for _ in 0..12 {
+        client.ok("COPY 1:* INBOX").await;
+    }
+    let all = 3 << 12;
+    let numbers = |line: &str, from: &str| -> usize {
+        line.split_once(from).unwrap().1.split([' ', ',']).filter(|it| !it.is_empty()).count()
+    };
+    let told = client.ok("SEARCH ALL").await;
+    let line = told.iter().find(|line| line.starts_with("* SEARCH")).unwrap();
+    assert_eq!(numbers(line.trim_end(), "* SEARCH"), all);
+    let told = client.ok("SEARCH RETURN (ALL) SEEN").await;
+    let line = told.iter().find(|line| line.starts_with("* ESEARCH")).unwrap();
+    assert_eq!(numbers(line.trim_end(), " ALL "), all / 3);
+    assert!(line.ends_with(&format!(",{}", all - 2)), "{}", &line[line.len() - 40..]);
+    let told = client.ok("SEARCH RETURN (ALL) SUBJECT nowhere").await;
+    assert!(!told.iter().any(|line| line.contains(" ALL")), "{told:?}");
+}

@@ -402,3 +402,40 @@ async fn a_removed_account_is_erased_and_nothing_of_its_mail_is_left() {
     assert!(log.change(|_| Ok::<_, Infallible>(late.clone())).await.is_err());
     assert_eq!(inbox(&*fresh_log(&world, ids[1]).await).await.len(), 30);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_that_a_crash_left_unnamed_goes_when_its_writer_has_ended() {
+    let world = World::default();
+    let timing = Timing {
+        writer_grace: Duration::ZERO,
+        writer_life: Duration::from_secs(5),
+        writer_kept: Duration::from_secs(50),
+        ..quick().timing
+    };
+    let options = Options { timing, ..quick() };
+    let edge = Store::new(world.process("edge"), options.clone());
+    let ids = accounts(&edge, &["ana"]).await;
+    // Taken whole, never accepted: its writer puts no segment at all.
+    let mut incoming = edge.ingest().begin().await.unwrap();
+    for chunk in noise(3, 2_000_000).chunks(10_000) {
+        incoming.write(chunk).await.unwrap();
+    }
+    drop(incoming.end().await.unwrap());
+    // The same in an APPEND.
+    let mut taking = edge.account(ids[0]).await.unwrap().append_body();
+    taking.write(&noise(4, 2_000_000)).await.unwrap();
+    drop(taking.end().await.unwrap());
+    edge.engines().tasks.abort();
+    assert_eq!(keys(&world, "big/"), 2);
+    let other = Store::new(world.process("other"), options);
+    let maintain = Maintain::new(other.clone());
+    maintain.handle(vec![Task::Sweep, Task::Audit]).await;
+    assert!(keys(&world, "big/") > 0, "its writer may still name it");
+    other.engines().clock.sleep(Duration::from_secs(10)).await;
+    maintain.handle(vec![Task::Sweep]).await;
+    other.engines().clock.sleep(Duration::from_secs(60)).await;
+    maintain.handle(vec![Task::Sweep, Task::Audit]).await;
+    other.account(ids[0]).await.unwrap().clean().await.unwrap();
+    assert_eq!(keys(&world, "big/"), 0, "{:?}", world.object_keys());
+    assert!(other.writers().page(None).await.unwrap().is_empty());
+}

@@ -1,6 +1,6 @@
 //! The parts that are open: a stack from the message down to the part being read.
 
-use crate::part::{Embedded, Inside, Part};
+use crate::part::{Embedded, Encoding, Inside, Part};
 use crate::structure::head::Head;
 use crate::structure::preview::Preview;
 use crate::structure::{BOUNDARY_BYTES_MAX, Limits, Place, lines_between};
@@ -151,7 +151,13 @@ impl Levels {
             return false;
         }
         if is_message {
-            if deep || self.parts >= self.limits.parts {
+            // RFC 2046 §5.2.1: an embedded message is 7bit, 8bit or binary. Real mail has others in
+            // base64: bytes to be decoded and saved, nothing that could be looked into as it is.
+            let opaque = !matches!(
+                part.encoding,
+                Encoding::SevenBit | Encoding::EightBit | Encoding::Binary
+            );
+            if opaque || deep || self.parts >= self.limits.parts {
                 make_leaf(&mut level.part, true);
                 return false;
             }

@@ -187,6 +187,20 @@ fn broken_messages_have_a_structure_too() {
         1 image/gif 0 0",
     );
     check("Content-Type: message/rfc822", "message/rfc822 0 0\nm text/plain 0 0");
+    // RFC 2046 §5.2.1 forbids it; what it holds is not looked into, and no lines of base64 become
+    // an envelope.
+    for encoding in ["base64", "quoted-printable", "x-unknown"] {
+        check(
+            &format!(
+                "Content-Type: message/rfc822\nContent-Transfer-Encoding: {encoding}\n\nU3ViamVjdDogeA==\n"
+            ),
+            "application/octet-stream 17 1",
+        );
+    }
+    check(
+        "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\nSubject: x\n\nhi\n",
+        "message/rfc822 15 3\nm text/plain 3 1",
+    );
     check(
         "Content-Type: message/rfc822\n\nContent-Type: message/rfc822\n\n",
         "message/rfc822 30 2\nm message/rfc822 0 0\nm.m text/plain 0 0",

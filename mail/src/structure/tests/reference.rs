@@ -78,6 +78,7 @@ impl Reader<'_> {
     ) -> (Simple, usize) {
         let start = self.starts[line];
         let mut declared: Option<String> = None;
+        let mut encoding: Option<String> = None;
         let (mut cut_off, mut open_field) = (true, false);
         while line < self.count() && self.delimiter(line, open).is_none() {
             let text = self.line(line);
@@ -90,6 +91,9 @@ impl Reader<'_> {
             if let Some(value) = text.strip_prefix("Content-Type: ") {
                 open_field = declared.is_none();
                 declared.get_or_insert(value.to_owned());
+            } else if let Some(value) = text.strip_prefix("Content-Transfer-Encoding: ") {
+                open_field = false;
+                encoding.get_or_insert(value.to_owned());
             } else if text.starts_with(' ') && open_field {
                 declared.as_mut().unwrap().push_str(&text);
             } else {
@@ -122,11 +126,14 @@ impl Reader<'_> {
                 }
             }
             open.truncate(mine);
-        } else if media == "message/rfc822" {
+        } else if media == "message/rfc822" && encoding.is_none_or(|it| it != "base64") {
             let (part, next) = self.entity(line, open, false);
             inner.push(part);
             line = next;
         } else {
+            if media == "message/rfc822" {
+                media = "application/octet-stream".into();
+            }
             while line < self.count() && self.delimiter(line, open).is_none() {
                 line += 1;
             }
