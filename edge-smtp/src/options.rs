@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::sasl;
 use proto::smtp::Config;
 
-use crate::policy::Judge;
+use crate::policy::{Blocklists, Greylist, Judge};
 
 /// Options of one listener.
 #[derive(Clone)]
@@ -21,13 +21,43 @@ pub struct Options {
     pub quota_bytes: Option<u64>,
     /// Judges mail that comes in; `None`: nothing is checked, DNS is not asked.
     pub judge: Option<Arc<Judge>>,
+    /// Lists of clients whose mail is refused or goes to Junk.
+    pub blocklists: Option<Arc<Blocklists>>,
+    /// Makes unknown senders come twice.
+    pub greylist: Option<Arc<Greylist>>,
+    /// Submissions get DKIM signatures where their domain has keys.
+    pub sign: bool,
+    /// Submissions do not tell where they come from.
+    pub hide_client: bool,
+    /// What an account may send in a day.
+    pub daily: Daily,
+}
+
+/// What an account may send in a day; `None`: any number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Daily {
+    /// Messages.
+    pub messages: Option<u64>,
+    /// Recipients.
+    pub recipients: Option<u64>,
 }
 
 impl Options {
-    /// No quota, usual iterations, no checks.
+    /// No quota, usual iterations, no checks, no limits; signatures where there are keys.
     #[must_use]
-    pub const fn new(core: Arc<Config>, secret: Vec<u8>) -> Self {
-        Self { core, secret, iterations: sasl::ITERATIONS, quota_bytes: None, judge: None }
+    pub fn new(core: Arc<Config>, secret: Vec<u8>) -> Self {
+        Self {
+            core,
+            secret,
+            iterations: sasl::ITERATIONS,
+            quota_bytes: None,
+            judge: None,
+            blocklists: None,
+            greylist: None,
+            sign: true,
+            hide_client: false,
+            daily: Daily::default(),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: 
     listeners(config, tree, mistakes);
     certificates(config, tree, mistakes);
     resolvers(config, tree, mistakes);
+    policy(config, tree, mistakes);
 }
 
 /// Who validates must be named: the system's resolvers may be anybody's.
@@ -32,6 +33,28 @@ fn resolvers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             "`dns.validates` without `dns.servers`",
             "name the resolvers that validate, such as servers = [\"127.0.0.1:53\"]",
         );
+    }
+}
+
+fn policy(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    for domain in &config.policy.arc_trusted {
+        if mail::Domain::parse(domain).is_err() {
+            let problem = format!("`policy.arc_trusted` cannot name \"{domain}\"");
+            let at = origin(tree, &["policy", "arc_trusted"]);
+            mistakes.add(&at, problem, "write domains, like lists.example.org");
+        }
+    }
+    for (name, list) in &config.blocklists {
+        let at = origin(tree, &["blocklists", name]);
+        let zone = list.zone.as_deref().unwrap_or_default();
+        if mail::Domain::parse(zone).is_err() {
+            let problem = format!("`blocklists.{name}.zone` cannot be \"{zone}\"");
+            mistakes.add(&at, problem, "write the list's zone, like zen.example.org");
+        }
+    }
+    if config.blocklists.len() > 16 {
+        let at = origin(tree, &["blocklists"]);
+        mistakes.add(&at, "more than 16 blocklists", "leave the best ones");
     }
 }
 
