@@ -4,20 +4,13 @@ use mail::{Address, Recipient};
 use proto::smtp::{Reply, Role};
 use store::directory::{Entry, Expanded, Resolution};
 
-use crate::policy::Listed;
 use crate::replies;
 use crate::session::Caller;
 
 impl Caller {
-    /// RCPT TO: is there somebody of ours who gets it, with room for it, and may this client bring
-    /// it?
+    /// RCPT TO: is there somebody of ours who gets it, with room for it?
     pub(crate) async fn recipient(&self, recipient: &Recipient) -> Result<(), Reply> {
-        let address = recipient.path.address();
-        let answer = match self.welcome(address) {
-            Ok(()) => self.deliverable(address).await,
-            refused => refused,
-        };
-        let answer = answer.and_then(|()| self.patient(address));
+        let answer = self.deliverable(recipient.path.address()).await;
         let result = match &answer {
             Ok(()) => "accepted",
             Err(reply) if reply.is_permanent() => "refused",
@@ -25,26 +18,6 @@ impl Caller {
         };
         metrics::counter!("postroad_smtp_recipients_total", "result" => result).increment(1);
         answer
-    }
-
-    /// Who is listed is refused, but not when writing to postmaster about it (RFC 5321 §4.5.1).
-    fn welcome(&self, address: &Address) -> Result<(), Reply> {
-        let excepted = matches!(address.local(), "postmaster" | "abuse");
-        match self.listed.as_ref().and_then(Listed::refusal) {
-            Some(reply) if !excepted => Err(reply),
-            _ => Ok(()),
-        }
-    }
-
-    /// Greylisting: comes after the recipient is known to exist, so that nobody waits in vain.
-    fn patient(&self, address: &Address) -> Result<(), Reply> {
-        let (Role::Mx, Some(greylist)) = (self.role(), &self.shared.options.greylist) else {
-            return Ok(());
-        };
-        match greylist.wait(self.peer.address, self.sender.as_ref(), address) {
-            None => Ok(()),
-            Some(wait) => Err(replies::come_again(wait)),
-        }
     }
 
     async fn deliverable(&self, address: &Address) -> Result<(), Reply> {
@@ -55,7 +28,10 @@ impl Caller {
             Resolution::NoSuchUser => Err(replies::no_such_user()),
             // C3, I9: a stranger's mail goes to our own only.
             Resolution::NotOurDomain if self.role() == Role::Mx => Err(replies::no_relay()),
-            Resolution::NotOurDomain => Err(replies::not_outside()),
+            Resolution::NotOurDomain => {
+                let leads = self.shared.options.leaving.leads_to(address.domain());
+                if leads { Ok(()) } else { Err(replies::not_outside()) }
+            }
             Resolution::Alias(_) | Resolution::Group(_) => {
                 let expanded = directory.expand(address).await;
                 self.expanded(&expanded.map_err(|error| replies::no_directory(&error))?).await
@@ -63,12 +39,15 @@ impl Caller {
         }
     }
 
-    /// An alias or a group takes mail if somebody of ours gets it. One that leads to one account
+    /// An alias or a group takes mail if somebody of ours gets it, or somebody it is sent on to. One that leads to one account
     /// is full when that is; where there are several, the others shall not wait for it.
     async fn expanded(&self, expanded: &Expanded) -> Result<(), Reply> {
-        let Expanded { accounts, elsewhere, .. } = expanded;
+        let Expanded { accounts, elsewhere, outside, .. } = expanded;
         let mut ours = accounts.iter();
-        match (ours.next(), ours.next(), elsewhere.is_empty()) {
+        let leaving = &self.shared.options.leaving;
+        // Somebody else's server may get it: an admin said so, no stranger (I9).
+        let leads = outside.iter().any(|target| leaving.leads_to(target.domain()));
+        match (ours.next(), ours.next(), elsewhere.is_empty() && !leads) {
             (None, None, true) => Err(replies::no_such_user()),
             (Some(only), None, true) => {
                 let found = self.shared.store.directory().account(only.id).await;

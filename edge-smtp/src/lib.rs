@@ -20,10 +20,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use options::{Daily, Options};
-pub use policy::{
-    Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, NoVerifier,
-    PolicyOptions,
-};
+pub use options::{Leaving, Options};
+pub use policy::{Action, Judge, NoVerifier, PolicyOptions};
 pub use service::Smtp;
 pub use session::{Session, Stored};

@@ -1,11 +1,13 @@
 //! What is configured of SMTP.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use mail::Domain;
 use proto::sasl;
 use proto::smtp::Config;
 
-use crate::policy::{Blocklists, Greylist, Judge};
+use crate::policy::Judge;
 
 /// Options of one listener.
 #[derive(Clone)]
@@ -19,31 +21,14 @@ pub struct Options {
     pub iterations: u32,
     /// Bytes an account may hold where its row says nothing; `None`: no limit.
     pub quota_bytes: Option<u64>,
+    /// Which other domains mail is sent to.
+    pub leaving: Leaving,
     /// Judges mail that comes in; `None`: nothing is checked, DNS is not asked.
     pub judge: Option<Arc<Judge>>,
-    /// Lists of clients whose mail is refused or goes to Junk.
-    pub blocklists: Option<Arc<Blocklists>>,
-    /// Makes unknown senders come twice.
-    pub greylist: Option<Arc<Greylist>>,
-    /// Submissions get DKIM signatures where their domain has keys.
-    pub sign: bool,
-    /// Submissions do not tell where they come from.
-    pub hide_client: bool,
-    /// What an account may send in a day.
-    pub daily: Daily,
-}
-
-/// What an account may send in a day; `None`: any number.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Daily {
-    /// Messages.
-    pub messages: Option<u64>,
-    /// Recipients.
-    pub recipients: Option<u64>,
 }
 
 impl Options {
-    /// No quota, usual iterations, no checks, no limits; signatures where there are keys.
+    /// No quota, usual iterations, no checks.
     #[must_use]
     pub fn new(core: Arc<Config>, secret: Vec<u8>) -> Self {
         Self {
@@ -51,13 +36,26 @@ impl Options {
             secret,
             iterations: sasl::ITERATIONS,
             quota_bytes: None,
+            leaving: Leaving::default(),
             judge: None,
-            blocklists: None,
-            greylist: None,
-            sign: true,
-            hide_client: false,
-            daily: Daily::default(),
         }
+    }
+}
+
+/// Which domains that are not ours mail can be sent to.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// All of them.
+    pub all: bool,
+    /// These, in A-labels.
+    pub domains: Arc<BTreeSet<String>>,
+}
+
+impl Leaving {
+    /// Whether mail for this domain can leave.
+    #[must_use]
+    pub fn leads_to(&self, domain: &Domain) -> bool {
+        self.all || self.domains.contains(domain.as_str())
     }
 }
 

@@ -1,6 +1,5 @@
 //! The edge on a real store over in-memory engines, spoken to through an in-process pipe.
 
-mod checks;
 mod office;
 mod submission;
 

@@ -5,6 +5,7 @@
 //! run is harmless. None keeps anything that is not in rows and objects, knows its host, or counts
 //! on an event. [`host`] runs them.
 
+pub mod bounce;
 pub mod deliver;
 pub mod egress;
 #[cfg(test)]
@@ -14,12 +15,15 @@ pub mod host;
 mod local_items;
 pub mod maintain;
 pub mod refusals;
+pub mod relay;
 mod replicate;
+pub mod routes;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use bounce::Bounce;
 pub use deliver::Deliver;
 pub use handler::{Error, Handler, Outcome};
 pub use local_items::LocalItems;

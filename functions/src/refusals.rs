@@ -102,7 +102,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    const ALL: [Self; 11] = [
+    /// All of them.
+    pub const ALL: [Self; 11] = [
         Self::Ip,
         Self::Net,
         Self::Region,

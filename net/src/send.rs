@@ -10,10 +10,10 @@ mod connect;
 mod dane;
 mod reach;
 mod tcp;
-pub(crate) mod tls;
+mod tls;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +21,6 @@ pub use mail::Reply;
 pub use proto::smtp::client::{Fault, Features, Offer, Offered, OfferedRecipient, Stage};
 
 pub use call::{Call, CallLimits, From, Login, Security, Verify};
-pub(crate) use connect::connect;
 pub use reach::{Reach, is_public};
 pub use tcp::Tcp;
 

@@ -7,17 +7,17 @@
 mod check;
 mod document;
 mod mistakes;
-mod policy;
 mod schema;
 mod tree;
 mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use functions::relay::Options as Relay;
 use net::dns::DnsOptions;
 use net::{Network, Roots, TlsError};
 use schema::{Node as _, section};
@@ -25,10 +25,8 @@ use store::{Timing, Upkeep};
 
 pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
-pub use policy::{BlocklistSection, GreylistSection, PolicySection};
-pub(crate) use values::parse_time;
 pub(crate) use values::span;
-pub use values::{BlockAction, ByteSize, CheckAction, LogFormat, Protocol, Role, Tls};
+pub use values::{ByteSize, LogFormat, Protocol, Role, RouteTls, Tls};
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -54,13 +52,13 @@ section! {
         pub smtp: SmtpSection = SmtpSection::default(),
         /// Taking mail from users.
         pub submission: SubmissionSection = SubmissionSection::default(),
-        /// Checks of mail from other servers. What they find stands in Authentication-Results. All
-        /// off: no question is asked of DNS.
-        pub policy: PolicySection = PolicySection::default(),
-        /// DNS blocklists. Who is on one can still write to postmaster and abuse.
-        pub blocklists: BTreeMap<String, BlocklistSection> = BTreeMap::new(),
-        /// Greylisting: mail from who is not known is taken when it comes again. Kept in memory.
-        pub greylist: GreylistSection = GreylistSection::default(),
+        /// Sending mail to other servers.
+        pub relay: RelaySection = RelaySection::default(),
+        /// Where mail for a domain goes instead of to its mail exchangers; `"*"` is for all that have
+        /// no route of their own: a smarthost.
+        pub routes: BTreeMap<String, RouteSection> = BTreeMap::new(),
+        /// Our addresses for outgoing mail, by name. Without any, the system chooses one.
+        pub egresses: BTreeMap<String, EgressSection> = BTreeMap::new(),
         /// Showing mail to users.
         pub imap: ImapSection = ImapSection::default(),
         /// Asking the domain name system.
@@ -228,15 +226,72 @@ section! {
         pub command: Duration = Duration::from_secs(5 * 60),
         /// Longest connection.
         pub session: Duration = Duration::from_secs(60 * 60),
-        /// Sign mail with the keys of its domain (DKIM).
-        pub sign: bool = true,
-        /// Do not tell recipients where the sender was: address and name of the client.
-        pub hide_client: bool = false,
-        /// Messages that an account may send in a day (UTC); 0: any number. Each process tells the
-        /// others at most once a minute, so a minute's more may pass.
-        pub messages_per_day: u64 = 5_000,
-        /// Recipients that an account may send to in a day (UTC); 0: any number.
-        pub recipients_per_day: u64 = 10_000,
+    }
+}
+
+section! {
+    /// Sending mail to other servers.
+    pub struct RelaySection {
+        /// Whether mail goes to the mail exchangers of its domain. Without it, only to domains with a
+        /// route.
+        pub mx: bool = true,
+        /// Networks that a mail exchanger may be in besides the public internet.
+        pub networks: Vec<Network> = Vec::new(),
+        /// How long a message is tried; then its sender gets it back.
+        pub lifetime: Duration = Relay::default().lifetime,
+        /// After this time its sender is told that it is late.
+        pub warn_after: Duration = Relay::default().warn_after,
+        /// Wait after the first failure; it doubles with each more.
+        pub retry: Duration = Relay::default().retry_min,
+        /// Longest such wait.
+        pub retry_max: Duration = Relay::default().retry_max,
+        /// Connections to other servers open at once.
+        pub connections_max: usize = Relay::default().connections_max,
+        /// Connections to one domain open at once.
+        pub per_destination_max: usize = Relay::default().per_destination_max,
+        /// Messages over one connection.
+        pub messages_max: u32 = Relay::default().messages_max,
+        /// File with rules of your own about what refusals mean, before those that come with the
+        /// program (docs/refusals.md).
+        pub refusals: Option<PathBuf> = None,
+        /// How long a message that is being sent is left to the process that began it. If that process
+        /// ends meanwhile, the message waits as long.
+        pub lease: Duration = Relay::default().lease,
+        /// How much of that must be left when the message's last byte is sent: the other side may take
+        /// that long to answer (RFC 5321: 10 minutes).
+        pub margin: Duration = Relay::default().dot_margin,
+        /// How long destinations are left to the process that sends to them.
+        pub shard_lease: Duration = Relay::default().shard_lease,
+        /// How often what no event announced is looked for.
+        pub poll: Duration = Relay::default().poll,
+    }
+}
+
+section! {
+    /// One route, `[routes."DOMAIN"]`.
+    pub struct RouteSection {
+        /// Hosts, `NAME:PORT` or `ADDRESS:PORT`, tried in this order.
+        pub hosts: Vec<String> = Vec::new(),
+        /// What TLS must be.
+        pub tls: RouteTls = RouteTls::Opportunistic,
+        /// User name to log in with.
+        pub user: Option<String> = None,
+        /// File with the password, on its first line.
+        pub password_file: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// One egress, `[egresses.NAME]`. They are used in the order of their names.
+    pub struct EgressSection {
+        /// Source address: one of this machine's. Without one, the system chooses.
+        pub address: Option<IpAddr> = None,
+        /// What it says in EHLO: a host name that leads to the address as others see it. Without one,
+        /// `office.hostname`.
+        pub hello: Option<String> = None,
+        /// Name of the network it is in: egresses of one network are refused together. Without one,
+        /// its /24 (IPv6: its /48).
+        pub network: Option<String> = None,
     }
 }
 

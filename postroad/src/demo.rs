@@ -54,6 +54,10 @@ pub struct DemoArgs {
     /// Listen elsewhere: NAME=HOST:PORT, as often as needed
     #[arg(long, value_name = "NAME=HOST:PORT", value_parser = listen)]
     listen: Vec<(String, SocketAddr)>,
+    /// Send mail for a domain to this server: DOMAIN=HOST:PORT, as often as needed; other domains
+    /// stay refused
+    #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = route)]
+    route: Vec<(String, String)>,
     /// When ready, print only one line of JSON with the address of every listener
     #[arg(long)]
     json: bool,
@@ -77,6 +81,16 @@ fn listen(text: &str) -> Result<(String, SocketAddr), String> {
     Ok((name.to_owned(), address.ok_or_else(wrong)?))
 }
 
+fn route(text: &str) -> Result<(String, String), String> {
+    let wrong = || "write DOMAIN=HOST:PORT, like example.org=127.0.0.1:2600".to_owned();
+    let (domain, host) = text.split_once('=').ok_or_else(wrong)?;
+    let domain = mail::Domain::parse(domain).map_err(|_| wrong())?;
+    if crate::serve::host_and_port(host).is_none() {
+        return Err(wrong());
+    }
+    Ok((domain.as_str().to_owned(), host.to_owned()))
+}
+
 /// Writes the configuration if there is none yet, and runs it until told to end.
 pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let file = args.data.join("postroad.toml");
@@ -85,6 +99,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     }
     let mut config = Config::load(&file)?;
     listen_elsewhere(&mut config, args);
+    for (domain, host) in &args.route {
+        let section = config.routes.entry(domain.clone()).or_default();
+        section.hosts = vec![host.clone()];
+    }
     crate::events::start(&config.log)?;
     let iterations = config.login.iterations;
     let prepare = async |store: &Store| {
@@ -214,6 +232,15 @@ mod tests {
         assert_eq!(listening.len(), LISTENERS.len());
         assert!(listening.iter().all(|(_, listener)| listener.address.ip().is_loopback()));
         assert!(listening.iter().any(|(_, listener)| listener.address.port() == 3525));
+    }
+
+    #[test]
+    fn routes_are_named_strictly() {
+        let (domain, host) = route("Example.ORG=localhost:2600").unwrap();
+        assert_eq!((domain.as_str(), host.as_str()), ("example.org", "localhost:2600"));
+        for wrong in ["example.org", "=127.0.0.1:25", "example.org=127.0.0.1", "a b=127.0.0.1:25"] {
+            assert!(route(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,8 +7,10 @@
 //! every open one to its next safe point, then the functions, then the engines.
 
 mod edges;
-mod policy;
+mod sending;
 mod signals;
+
+pub(crate) use sending::host_and_port;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use store::Store;
+use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -83,7 +86,7 @@ async fn serve(
     let span = server.span.clone();
     keep_metrics(&store, metrics.clone());
     watch_directory(&store);
-    let functions = span.in_scope(|| edges::start_functions(config, &store));
+    let functions = edges::start_functions(config, &store).instrument(span.clone()).await?;
     let started = Started { listeners: addresses(&bound) };
     edges::start(config, &store, &server, bound, metrics).await?;
     span.in_scope(|| tracing::info!(roles = ?config.office.roles, "ready"));

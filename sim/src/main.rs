@@ -15,6 +15,7 @@ mod office;
 mod people;
 mod play;
 mod rows;
+mod sending;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -31,6 +32,9 @@ struct Arguments {
     /// The first one.
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// Play sending instead of mailboxes: relays and bounces before a scripted remote world.
+    #[arg(long)]
+    sending: bool,
     /// Print every call of one seed with its outcome.
     #[arg(long)]
     trace: bool,
@@ -45,6 +49,12 @@ struct Arguments {
     threads: Option<usize>,
 }
 
+impl Arguments {
+    fn game(&self) -> fn(u64, bool) -> play::Outcome {
+        if self.sending { sending::seed } else { play::seed }
+    }
+}
+
 /// Red seeds, with what is wrong in each.
 type Red = Vec<(u64, Vec<String>)>;
 
@@ -54,7 +64,7 @@ const TOLD_MAX: usize = 10;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.trace {
-        let outcome = play::seed(arguments.first, true);
+        let outcome = arguments.game()(arguments.first, true);
         print!("{}", outcome.trace);
         return end(&[(arguments.first, outcome.wrong)]);
     }
@@ -77,7 +87,7 @@ fn play_all(arguments: &Arguments) -> (Red, play::Counts) {
                     if seed >= end {
                         return;
                     }
-                    let outcome = play_one(seed, arguments.twice);
+                    let outcome = play_one(arguments.game(), seed, arguments.twice);
                     if let Ok(mut sums) = sums.lock() {
                         sums.add(&outcome.counts);
                     }
@@ -100,9 +110,9 @@ fn play_all(arguments: &Arguments) -> (Red, play::Counts) {
 }
 
 /// Plays a seed; `twice`: and again, which must give the same trace, byte for byte.
-fn play_one(seed: u64, twice: bool) -> play::Outcome {
-    let mut outcome = play::seed(seed, twice);
-    if twice && play::seed(seed, true).trace != outcome.trace {
+fn play_one(game: fn(u64, bool) -> play::Outcome, seed: u64, twice: bool) -> play::Outcome {
+    let mut outcome = game(seed, twice);
+    if twice && game(seed, true).trace != outcome.trace {
         outcome.wrong.push("the same seed gave another trace".to_owned());
     }
     outcome
@@ -134,11 +144,20 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_trace_twice_byte_for_byte() {
         for seed in 0..3 {
-            let outcome = play_one(seed, true);
+            let outcome = play_one(play::seed, seed, true);
             assert!(outcome.trace.lines().count() > 1_000, "seed {seed} does next to nothing");
             assert_eq!(outcome.wrong, Vec::<String>::new(), "seed {seed}");
         }
         assert_ne!(play::seed(0, true).trace, play::seed(1, true).trace);
+    }
+
+    #[test]
+    fn sending_is_green_and_the_same_twice() {
+        for seed in 0..2 {
+            let outcome = play_one(sending::seed, seed, true);
+            assert!(outcome.trace.lines().count() > 1_000, "seed {seed} does next to nothing");
+            assert_eq!(outcome.wrong, Vec::<String>::new(), "seed {seed}");
+        }
     }
 
     #[test]

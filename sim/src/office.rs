@@ -62,7 +62,7 @@ impl Office {
 }
 
 /// Times and bounds shrunk, so that everything happens many times in two minutes.
-fn options(name: &str) -> Options {
+pub(crate) fn options(name: &str) -> Options {
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
     Options {

@@ -32,6 +32,18 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Of a run of sending.
+    pub(crate) fn of_sending(sent: &[Fate], steps: u64) -> Self {
+        let count = |fate| sent.iter().filter(|known| **known == fate).count();
+        Self {
+            acknowledged: count(Fate::Acknowledged),
+            unknown: count(Fate::Unknown),
+            refused: count(Fate::Refused),
+            expunged: 0,
+            steps,
+        }
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.acknowledged += other.acknowledged;
         self.unknown += other.unknown;

@@ -14,6 +14,7 @@ mod power_cut;
 mod process;
 mod real_mail;
 mod scram;
+mod sending;
 mod smtp_attacks;
 mod smtp_extensions;
 mod topology;

@@ -175,6 +175,32 @@ impl Office {
         Self::start_in(dir, data, &[])
     }
 
+    /// The same with routes to these servers, by domain, and with short times of sending.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_sending(routes: &[(&str, SocketAddr)]) -> Self {
+        let mut office = Self::start();
+        office.send_by(routes, &[]);
+        office
+    }
+
+    /// Gives it routes to these servers, short times of sending, and these lines in `[relay]`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn send_by(&mut self, routes: &[(&str, SocketAddr)], relay: &[&str]) {
+        let mut lines = vec!["retry = \"200ms\"", "retry_max = \"2s\""];
+        lines.extend(relay);
+        let relay = lines.join("\n");
+        let routes: Vec<String> = routes
+            .iter()
+            .map(|(domain, host)| format!("[routes.\"{domain}\"]\nhosts = [\"{host}\"]\n"))
+            .collect();
+        self.configure(&[("mx = false", &relay), ("", &routes.join("\n"))]);
+    }
+
     /// The same with its data elsewhere, and its process started by `wrapper` (a tracer).
     ///
     /// # Panics

@@ -37,6 +37,9 @@ struct Control {
     about: String,
     /// Seeds to play at most; the first red one ends it.
     seeds: u32,
+    /// Whether it is sending that is played.
+    #[serde(default)]
+    sending: bool,
     edit: Vec<Edit>,
 }
 
@@ -63,13 +66,15 @@ pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
     let copy = root().join("target/controls/source");
     write_copy(&copy, &controls.control)?;
     let binary = build(&copy)?;
-    if let Some(red) = play(&binary, "", GREEN_SEEDS)? {
-        return Err(format!("the simulation is red with all rules on: {red}").into());
+    for sending in [false, true] {
+        if let Some(red) = play(&binary, "", GREEN_SEEDS, sending)? {
+            return Err(format!("the simulation is red with all rules on: {red}").into());
+        }
     }
     let mut unseen = Vec::new();
     let wanted = |control: &&Control| names.is_empty() || names.contains(&control.name);
     for control in controls.control.iter().filter(wanted) {
-        let red = play(&binary, &control.name, control.seeds)?;
+        let red = play(&binary, &control.name, control.seeds, control.sending)?;
         let told = red.as_deref().unwrap_or("NOT SEEN");
         println!("{:<20} {}\n    {told}", control.name, control.about);
         if red.is_none() {
@@ -94,9 +99,12 @@ fn build(copy: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Plays seeds with one rule off; what was red first.
-fn play(binary: &Path, off: &str, seeds: u32) -> Result<Option<String>, Failure> {
+fn play(binary: &Path, off: &str, seeds: u32, sending: bool) -> Result<Option<String>, Failure> {
     let mut command = Command::new(binary);
     command.args(["--until-red", "--seeds", &seeds.to_string()]).env(SWITCH, off);
+    if sending {
+        command.arg("--sending");
+    }
     let output = command.output()?;
     if output.status.success() {
         return Ok(None);

@@ -3,6 +3,7 @@
 //! Events only hurry things along. What is not done is found by the sweep; what is to be done
 //! later waits here, and is found by the sweep again if this process ends.
 
+mod bounce;
 mod deliver;
 mod items;
 mod maintain;
@@ -14,6 +15,9 @@ use mail::{Instant, Timestamp};
 use store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::bounce::{Bounce, Identity};
+use crate::relay::{self, Outside, Relay};
 
 /// Which functions run in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +67,21 @@ impl Local {
             running.push(tasks.spawn("replicate", replicate.run()));
         }
         Self { stop, running }
+    }
+
+    /// Starts the relay too.
+    pub fn relay(&mut self, store: &Store, options: relay::Options, outside: Outside) {
+        let relay = Relay::new(store.clone(), options, outside);
+        let run = relay.run(self.stop.subscribe());
+        self.running.push(store.engines().tasks.spawn("relay", run));
+    }
+
+    /// Starts `bounce` too.
+    pub fn bounce(&mut self, store: &Store, options: relay::Options, identity: Identity) {
+        let poll = options.poll;
+        let handler = Bounce::new(store.clone(), options, identity);
+        let run = bounce::run(store.clone(), handler, poll, self.stop.subscribe());
+        self.running.push(store.engines().tasks.spawn("bounce", run));
     }
 
     /// Lets every function finish what it has begun, begin nothing new, and end.
@@ -137,7 +156,7 @@ fn instant_of(store: &Store, at: Timestamp) -> Instant {
 }
 
 /// Ready when the process is to stop.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // The sender gone is as good as a word from it.
     if stopping.wait_for(|stop| *stop).await.is_err() {
         tracing::debug!("a host is gone");

@@ -3,9 +3,8 @@
 use mail::Domain;
 use serde::Serialize;
 use store::directory::ListCursor;
-use store::rows::{DirectoryChange, DomainRow, KeyUse};
+use store::rows::{DirectoryChange, DomainRow};
 
-use super::keys::{self, DnsRecord};
 use super::{Admin, AdminError, domain_name};
 
 /// Addresses looked at when a domain is shown; more are told as "at least".
@@ -32,27 +31,19 @@ pub struct DomainDetails {
     pub aliases: usize,
     /// There are more: counting stopped.
     pub more: bool,
-    /// What to publish so that its mail is believed.
-    pub records: Vec<DnsRecord>,
 }
 
 impl Admin {
-    /// Makes a domain one of ours, with keys that sign its mail. Its name, as it is kept, is
-    /// returned.
+    /// Makes a domain one of ours. Its name, as it is kept, is returned.
     /// # Errors
     /// [`AdminError::Exists`], or as [`AdminError`] says.
     pub async fn add_domain(&self, name: &str) -> Result<DomainSummary, AdminError> {
         let domain = domain_name(name)?;
-        if self.look().await?.domain(&domain).await?.is_some() {
-            return Err(AdminError::Exists { name: domain.to_string() });
-        }
-        let dkim = self.fresh_keys(KeyUse::Signing)?;
         self.change(async |directory| {
             if directory.domain(&domain).await?.is_some() {
                 return Err(AdminError::Exists { name: domain.to_string() });
             }
-            let row = DomainRow { dkim: dkim.clone(), ..DomainRow::new() };
-            let change = DirectoryChange::Domain(domain.clone(), row);
+            let change = DirectoryChange::Domain(domain.clone(), DomainRow::new());
             Ok((vec![change], DomainSummary { domain: domain.to_string() }))
         })
         .await
@@ -85,17 +76,15 @@ impl Admin {
     pub async fn domain(&self, name: &str) -> Result<DomainDetails, AdminError> {
         let domain = domain_name(name)?;
         let directory = self.look().await?;
-        let Some(row) = directory.domain(&domain).await? else {
+        if directory.domain(&domain).await?.is_none() {
             return Err(AdminError::NotFound { what: "domain", name: domain.to_string() });
-        };
-        let now = self.store.engines().index.now();
+        }
         let mut details = DomainDetails {
             domain: domain.to_string(),
             unicode: domain.to_unicode(),
             accounts: 0,
             aliases: 0,
             more: false,
-            records: keys::records(&domain, &row, now),
         };
         let mut cursor = Some(ListCursor::default());
         while let Some(from) = cursor {

@@ -17,12 +17,16 @@ pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: 
         let paths = [&mut certificate.chain, &mut certificate.key];
         paths.into_iter().flatten().for_each(|path| absolute(path, base));
     }
+    config.relay.refusals.iter_mut().for_each(|path| absolute(path, base));
+    for route in config.routes.values_mut() {
+        route.password_file.iter_mut().for_each(|path| absolute(path, base));
+    }
     names(config, tree, mistakes);
+    sending(config, tree, mistakes);
     numbers(config, tree, mistakes);
     listeners(config, tree, mistakes);
     certificates(config, tree, mistakes);
     resolvers(config, tree, mistakes);
-    policy(config, tree, mistakes);
 }
 
 /// Who validates must be named: the system's resolvers may be anybody's.
@@ -33,28 +37,6 @@ fn resolvers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             "`dns.validates` without `dns.servers`",
             "name the resolvers that validate, such as servers = [\"127.0.0.1:53\"]",
         );
-    }
-}
-
-fn policy(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
-    for domain in &config.policy.arc_trusted {
-        if mail::Domain::parse(domain).is_err() {
-            let problem = format!("`policy.arc_trusted` cannot name \"{domain}\"");
-            let at = origin(tree, &["policy", "arc_trusted"]);
-            mistakes.add(&at, problem, "write domains, like lists.example.org");
-        }
-    }
-    for (name, list) in &config.blocklists {
-        let at = origin(tree, &["blocklists", name]);
-        let zone = list.zone.as_deref().unwrap_or_default();
-        if mail::Domain::parse(zone).is_err() {
-            let problem = format!("`blocklists.{name}.zone` cannot be \"{zone}\"");
-            mistakes.add(&at, problem, "write the list's zone, like zen.example.org");
-        }
-    }
-    if config.blocklists.len() > 16 {
-        let at = origin(tree, &["blocklists"]);
-        mistakes.add(&at, "more than 16 blocklists", "leave the best ones");
     }
 }
 
@@ -164,6 +146,21 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
     at_least(["imap", "login"], config.imap.login.as_secs(), 1, "s");
     at_least(["imap", "search"], config.imap.search.as_secs(), 1, "s");
     at_least(["imap", "idle"], config.imap.idle.as_secs(), 1, "s");
+    let relay = &config.relay;
+    for (key, time) in [
+        ("lifetime", relay.lifetime),
+        ("retry", relay.retry),
+        ("lease", relay.lease),
+        ("margin", relay.margin),
+        ("shard_lease", relay.shard_lease),
+        ("poll", relay.poll),
+    ] {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        at_least(["relay", key], ms, 100, "ms");
+    }
+    at_least(["relay", "connections_max"], relay.connections_max as u64, 1, "");
+    at_least(["relay", "per_destination_max"], relay.per_destination_max as u64, 1, "");
+    at_least(["relay", "messages_max"], relay.messages_max.into(), 1, "");
     let timing = &config.timing;
     for (key, time) in [
         ("sweep", timing.sweep),
@@ -188,6 +185,38 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
         let problem = "`store.free_percent_min` is too large";
         let fix = "write a share of the disk in percent, 90 at most";
         mistakes.add(&origin(tree, &["store", "free_percent_min"]), problem, fix);
+    }
+}
+
+fn sending(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    for (name, route) in &config.routes {
+        let here = origin(tree, &["routes", name]);
+        if name != "*" && mail::Domain::parse(name).is_err() {
+            let problem = format!("`routes.\"{name}\"` is for no domain");
+            mistakes.add(&here, problem, "write a domain, or \"*\" for all that have no route");
+        }
+        if route.hosts.is_empty() {
+            let problem = format!("`routes.\"{name}\"` has no hosts");
+            mistakes.add(&here, problem, "add hosts, like [\"mail.example.org:25\"]");
+        }
+        for host in route.hosts.iter().filter(|host| crate::serve::host_and_port(host).is_none()) {
+            let problem = format!("`routes.\"{name}\"`: \"{host}\" is no host with a port");
+            mistakes.add(&here, problem, "write it like mail.example.org:25 or [2001:db8::1]:25");
+        }
+        if route.user.is_some() != route.password_file.is_some() {
+            let problem = format!("`routes.\"{name}\"` has half a login");
+            mistakes.add(&here, problem, "add both user and password_file, or neither");
+        }
+    }
+    for name in config.egresses.keys().filter(|name| name.is_empty() || name.len() > 63) {
+        let here = origin(tree, &["egresses", name]);
+        mistakes.add(&here, format!("`egresses.{name}` is no name"), "write 1 to 63 bytes");
+    }
+    let relay = &config.relay;
+    if relay.margin * 2 > relay.lease {
+        let problem = "`relay.lease` is too short for `relay.margin`";
+        let fix = "make the lease at least twice as long";
+        mistakes.add(&origin(tree, &["relay", "lease"]), problem, fix);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Kinds of values: how each is read, shown, and explained to who got it wrong.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,11 +77,6 @@ pub(crate) fn span(text: &str) -> Option<Duration> {
     Duration::from_text(text)
 }
 
-/// A time as it is written everywhere: `30s`, `2d`.
-pub(crate) fn parse_time(text: &str) -> Option<Duration> {
-    Duration::from_text(text)
-}
-
 impl Scalar for Duration {
     const KIND: &'static str = "a time, like \"30s\" (ms, s, m, h, d)";
     fn from_text(text: &str) -> Option<Self> {
@@ -153,6 +148,16 @@ impl Scalar for SocketAddr {
     }
 }
 
+impl Scalar for IpAddr {
+    const KIND: &'static str = "an address, like \"192.0.2.1\" or \"2001:db8::1\"";
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn show(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
 impl Scalar for Network {
     const KIND: &'static str = "a network, like \"192.0.2.0/24\", \"2001:db8::/32\" or one address";
     fn from_text(text: &str) -> Option<Self> {
@@ -211,8 +216,12 @@ words! {
         Maintain = "maintain",
         /// Applies the directory's change log.
         Replicate = "replicate",
+        /// Sends mail to other servers.
+        Relay = "relay",
+        /// Tells senders what became of their mail.
+        Bounce = "bounce",
     }
-    "a role: smtp, submission, imap, http, deliver, maintain or replicate"
+    "a role: smtp, submission, imap, http, deliver, maintain, replicate, relay or bounce"
 }
 
 words! {
@@ -244,6 +253,23 @@ words! {
 }
 
 words! {
+    /// What TLS must be on the way to another server.
+    pub enum RouteTls {
+        /// None, even if offered.
+        None = "none",
+        /// Where it is offered, with any certificate.
+        Opportunistic = "opportunistic",
+        /// STARTTLS with any certificate, or nothing is sent.
+        Required = "required",
+        /// STARTTLS with a certificate of the host's name, or nothing is sent.
+        Verified = "verified",
+        /// TLS from the first byte, with a certificate of the host's name.
+        Implicit = "implicit",
+    }
+    "one of none, opportunistic, required, verified, implicit"
+}
+
+words! {
     /// How events are written to stderr.
     pub enum LogFormat {
         /// Text on a terminal, JSON otherwise.
@@ -254,30 +280,6 @@ words! {
         Json = "json",
     }
     "one of auto, text, json"
-}
-
-words! {
-    /// What is done with the result of a check.
-    pub enum CheckAction {
-        /// The check is not made.
-        Off = "off",
-        /// Its result is noted in the message, and does nothing.
-        Note = "note",
-        /// What the domain's owner asks for is done.
-        Honour = "honour",
-    }
-    "one of off, note, honour"
-}
-
-words! {
-    /// What is done with mail from who is on a blocklist.
-    pub enum BlockAction {
-        /// It is refused.
-        Reject = "reject",
-        /// It goes to Junk.
-        Junk = "junk",
-    }
-    "one of reject, junk"
 }
 
 /// Reads one word; a mistake leaves `None`.
@@ -325,22 +327,8 @@ macro_rules! scalar_nodes {
     )+};
 }
 scalar_nodes!(
-    bool,
-    u32,
-    u64,
-    usize,
-    String,
-    PathBuf,
-    Duration,
-    ByteSize,
-    SocketAddr,
-    Network,
-    Role,
-    Protocol,
-    Tls,
-    LogFormat,
-    CheckAction,
-    BlockAction
+    bool, u32, u64, usize, String, PathBuf, Duration, ByteSize, SocketAddr, IpAddr, Network, Role,
+    RouteTls, Protocol, Tls, LogFormat
 );
 
 impl<T: Scalar> Node for Option<T> {

@@ -16,16 +16,18 @@ use store::Store;
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::office;
-use crate::serve::policy::Policy;
+use crate::serve::sending;
 
 /// Starts the functions of this process's roles.
-pub(super) fn start_functions(config: &Config, store: &Store) -> Local {
+pub(super) async fn start_functions(config: &Config, store: &Store) -> Result<Local, Failure> {
     let functions = Functions {
         deliver: config.has(Role::Deliver),
         maintain: config.has(Role::Maintain),
         replicate: config.has(Role::Replicate),
     };
-    Local::start(store, functions)
+    let mut local = Local::start(store, functions);
+    sending::start(config, store, &mut local).await?;
+    Ok(local)
 }
 
 /// Lets clients in.
@@ -43,7 +45,6 @@ pub(super) async fn start(
         store,
         secret: office::secret(store).await?,
         throttle: throttle(config, server),
-        policy: Policy::new(config, store)?,
     };
     let operator = Operator::new(store.engines().clone(), server.drain.clone(), metrics);
     let operator = Arc::new(operator);
@@ -88,7 +89,6 @@ struct Shared<'a> {
     store: &'a Store,
     secret: Vec<u8>,
     throttle: Throttle,
-    policy: Policy,
 }
 
 impl Shared<'_> {
@@ -125,19 +125,10 @@ impl Shared<'_> {
             limits,
             times,
         };
-        let limit = |most: u64| (most > 0).then_some(most);
         let options = edge_smtp::Options {
             iterations: config.login.iterations,
             quota_bytes: config.limits.quota.map(|size| size.0),
-            judge: self.policy.judge.clone(),
-            blocklists: self.policy.blocklists.clone(),
-            greylist: self.policy.greylist.clone(),
-            sign: submission.sign,
-            hide_client: submission.hide_client,
-            daily: edge_smtp::Daily {
-                messages: limit(submission.messages_per_day),
-                recipients: limit(submission.recipients_per_day),
-            },
+            leaving: sending::leaving(config),
             ..edge_smtp::Options::new(Arc::new(core), self.secret.clone())
         };
         Ok(Smtp::new(options, self.store.clone(), self.throttle.clone()))

@@ -1,0 +1,222 @@
+//! `bounce`: tells senders what became of their mail (RFC 3461, RFC 3464).
+//!
+//! **Wakes it:** the due row of an item whose state is `bouncing`. **Reads:** the item, its record,
+//! the directory, the log of the sender's account. **Writes:** the report as `made/<id>`, an entry or
+//! an item that takes it to the sender, then the item.
+//!
+//! **A second run is harmless** [e, j]: the report's id derives from the item and counts its reports,
+//! so it is made once; the sender's log is read before the item is seen to be still `bouncing`, and
+//! only then is anything appended, where ids in the window are left out; the item says that its
+//! sender was told only after the report has a successor.
+//!
+//! **Upholds:** I1, I6, D2 (nothing is ever told to the null sender), at most one final report per
+//! recipient.
+
+mod report;
+#[cfg(test)]
+mod tests;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use engine::{Version, WriteError};
+use mail::{BodyType, Envelope, Path, Recipient, RecordId, trace};
+use store::place::{SegmentRef, Slot};
+use store::rows::{Delay, Item, ItemState, PlanAccount, RecipientState};
+use store::segment::{Index, IndexRecord};
+use store::{Announced, DeliverError, Delivered, Delivery, Made, Store};
+
+use crate::deliver::{arrivals, make_item, pages};
+use crate::handler::{Error, Handler, Outcome};
+use crate::relay;
+
+pub use report::Identity;
+
+/// The handler.
+#[derive(Debug)]
+pub struct Bounce {
+    store: Store,
+    options: relay::Options,
+    identity: Identity,
+}
+
+impl Bounce {
+    /// A handler on this store, with the options of the relay beside it.
+    #[must_use]
+    pub const fn new(store: Store, options: relay::Options, identity: Identity) -> Self {
+        Self { store, options, identity }
+    }
+
+    async fn one(&self, due: &Announced) -> Result<Outcome, Error> {
+        let items = self.store.items();
+        let now = self.store.engines().index.now();
+        let Some((item, version)) = items.get(&due.item).await? else {
+            // [a]: announced, not there yet; or gone since long, then by its own expiry.
+            if now.since(due.at) > self.store.options().timing.item_kept {
+                items.forget_due(due).await?;
+            }
+            return Ok(Outcome::Done);
+        };
+        let over = item.state.is_finished() || item.state != ItemState::Bouncing;
+        if over || item.due != due.at {
+            if item.state.is_finished() || version >= due.version {
+                items.forget_due(due).await?;
+            }
+            return Ok(Outcome::Done);
+        }
+        let at = usize::try_from(item.place.index).unwrap_or(usize::MAX);
+        let index = self.store.index_of(item.place).await?;
+        let record = index.as_ref().and_then(|index| index.records.get(at));
+        let record = record.ok_or("the record of an open item is not there")?;
+        let envelope = record.envelope.as_ref().ok_or("an item's record has no envelope")?;
+        if let Some(sender) = &envelope.sender
+            && !self.tell(due, &item, version, record, sender).await?
+        {
+            return Ok(Outcome::Done);
+        }
+        self.told(due, item, version).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Makes the report and takes it to the sender; `false`: somebody else was here.
+    async fn tell(
+        &self,
+        due: &Announced,
+        item: &Item,
+        version: Version,
+        record: &IndexRecord,
+        sender: &Path,
+    ) -> Result<bool, Error> {
+        let id = report_id(due, item.reports);
+        let now = self.store.engines().index.now();
+        let made = report::Source {
+            store: &self.store,
+            options: &self.options,
+            identity: &self.identity,
+            item,
+            record,
+            now,
+        };
+        let report = made.report(id, sender).await?;
+        let content = report.write();
+        let envelope = Envelope {
+            body: if content.is_ascii() { BodyType::SevenBit } else { BodyType::EightBitMime },
+            smtputf8: report.needs_smtputf8(),
+            ..Envelope::new(None, vec![Recipient::new(sender.clone())])
+        };
+        let prefix = Bytes::from(trace::return_path(None));
+        let made = Made { id, envelope, at: now, prefix, content: content.into() };
+        self.store.make(made).await?;
+        let place = Slot { segment: SegmentRef::Made { id }, index: 0 };
+        let index = self.store.index_of(place).await?.ok_or("a report is not there")?;
+        self.take(due, version, place, &index).await
+    }
+
+    /// Takes a report that is there to whom its sender's address is: accounts here, or items.
+    async fn take(
+        &self,
+        due: &Announced,
+        version: Version,
+        place: Slot,
+        index: &Index,
+    ) -> Result<bool, Error> {
+        let record = index.records.first().ok_or("a report without record")?;
+        let directory = self.store.directory();
+        let all = pages(directory, record, 0, 0, std::iter::once(0), false).await?;
+        for page in all {
+            let mut deliveries = Vec::new();
+            for PlanAccount { account, .. } in &page.accounts {
+                let log = self.store.account(*account).await?;
+                let sight = log.fresh().await?;
+                let arrivals = arrivals(index, place.segment, std::iter::once(0), &log);
+                deliveries.push(Delivery { log, segment: place.segment, sight, arrivals });
+            }
+            // [e]: still to be told after the logs were read?
+            let now = self.store.items().get(&due.item).await?;
+            if now.is_none_or(|(_, at)| at != version) {
+                return Ok(false);
+            }
+            let (_, answers) = self.store.append_all(Vec::new(), &deliveries).await;
+            for answer in answers {
+                match answer {
+                    Ok(Delivered::InLog) => {}
+                    // It was delivered, and the account has let it go since.
+                    Err(DeliverError::Released) => {}
+                    Ok(Delivered::NotTried) => return Err("a report was not tried".into()),
+                    Err(error) => return Err(Box::new(error)),
+                }
+            }
+            for one in &page.items {
+                make_item(&self.store, place.segment, index, one, "a report for nobody").await?;
+            }
+        }
+        tracing::info!(record = %due.item.id, destination = %due.item.destination,
+            ?place, "the sender was told");
+        metrics::counter!("postroad_reports_made_total").increment(1);
+        Ok(true)
+    }
+
+    /// The sender knows.
+    async fn told(&self, due: &Announced, mut item: Item, version: Version) -> Result<(), Error> {
+        for recipient in &mut item.recipients {
+            if recipient.state == RecipientState::Failed {
+                recipient.state = RecipientState::Told;
+            }
+        }
+        if item.delay == Delay::Due {
+            item.delay = Delay::Told;
+        }
+        item.reports = item.reports.saturating_add(1);
+        item.lease = None;
+        let any = |state| item.recipients.iter().any(|one| one.state == state);
+        let items = self.store.items();
+        let written = if any(RecipientState::Open) {
+            item.state = ItemState::Waiting;
+            item.due = self.store.engines().index.now().after(self.options.retry_min);
+            items.put_off(due, &item, version, None).await.map(|_| ())
+        } else {
+            let all_taken = !any(RecipientState::Told);
+            item.state = if all_taken { ItemState::Delivered } else { ItemState::Failed };
+            items.finish(due, &item, version).await
+        };
+        match written {
+            Ok(()) | Err(WriteError::Conflict) => Ok(()),
+            Err(error) => Err(Box::new(error)),
+        }
+    }
+}
+
+/// The id of an item's next report: derived from the item and from how many it had [j].
+fn report_id(due: &Announced, reports: u32) -> RecordId {
+    let mut said = b"report".to_vec();
+    said.extend(due.item.to_sort());
+    said.extend(reports.to_be_bytes());
+    let sum = digest(&SHA256, &said);
+    let mut bytes = [0; 24];
+    for (byte, of) in bytes.iter_mut().zip(sum.as_ref()) {
+        *byte = *of;
+    }
+    let (writer, counter) = bytes.split_at(16);
+    RecordId {
+        writer: mail::WriterId(writer.try_into().unwrap_or([0; 16])),
+        counter: counter.try_into().map_or(0, u64::from_be_bytes),
+    }
+}
+
+impl Handler for Bounce {
+    /// Due rows.
+    type Event = Vec<Announced>;
+
+    async fn handle(&self, due: Vec<Announced>) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(due.len());
+        for one in &due {
+            outcomes.push(match self.one(one).await {
+                Ok(outcome) => outcome,
+                Err(why) => {
+                    let at = self.store.engines().index.now().after(self.options.retry_min);
+                    Outcome::Later { at, why }
+                }
+            });
+        }
+        outcomes
+    }
+}

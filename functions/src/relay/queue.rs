@@ -1,0 +1,288 @@
+//! What waits to be sent, by destination: who is next, how many connections each may have, and which
+//! destinations are left alone for a while. Pure: no I/O, no clock.
+//!
+//! Fair by turns: destinations with something to do are taken one after the other, so a busy one
+//! delays no other. A destination that does not answer is held, and begins again with one
+//! connection (H9). Bounded: what has no room here waits in its due row (I8).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use mail::Timestamp;
+use store::Announced;
+use store::rows::ItemKey;
+
+#[cfg(test)]
+mod tests;
+
+/// Connections that a destination may have at once before anything is known of it.
+const ALLOWED_FIRST: usize = 4;
+
+/// Bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) connections: usize,
+    pub(super) per_destination: usize,
+    pub(super) waiting: usize,
+    pub(super) waiting_all: usize,
+}
+
+/// Where an item went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It waits here, or is being worked on.
+    Here,
+    /// Its destination is held, or has too many: it belongs at the destination's own place.
+    Aside,
+    /// There is no room at all: its due row brings it again.
+    NoRoom,
+}
+
+/// A destination.
+#[derive(Debug)]
+struct Destination {
+    waiting: VecDeque<Announced>,
+    /// Connections.
+    active: usize,
+    /// Connections that it may have: grows with what is taken (slow start).
+    allowed: usize,
+    /// Left alone until then.
+    held: Option<Timestamp>,
+    /// How long it was held last; zero when it answers.
+    hold: Duration,
+    /// Its marker, as last seen: due rows lie at its own place.
+    marker: Option<Announced>,
+    /// Whether its own place is to be looked at.
+    look: bool,
+    /// When its items are looked at for age.
+    reviewed: Timestamp,
+}
+
+impl Default for Destination {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            active: 0,
+            allowed: ALLOWED_FIRST,
+            held: None,
+            hold: Duration::ZERO,
+            marker: None,
+            look: false,
+            reviewed: Timestamp(0),
+        }
+    }
+}
+
+impl Destination {
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.held.is_some_and(|until| until > now)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.active == 0 && self.marker.is_none() && self.held.is_none()
+    }
+}
+
+/// All destinations of one relay.
+#[derive(Debug)]
+pub(super) struct Queue {
+    bounds: Bounds,
+    destinations: BTreeMap<String, Destination>,
+    /// Waiting or being worked on.
+    known: BTreeSet<ItemKey>,
+    waiting: usize,
+    active: usize,
+    /// The destination that had its turn last.
+    last: String,
+}
+
+impl Queue {
+    pub(super) const fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            destinations: BTreeMap::new(),
+            known: BTreeSet::new(),
+            waiting: 0,
+            active: 0,
+            last: String::new(),
+        }
+    }
+
+    /// An item that is due. `from_own`: it lies at its destination's own place already.
+    pub(super) fn add(&mut self, due: Announced, now: Timestamp) -> Added {
+        if self.known.contains(&due.item) {
+            return Added::Here;
+        }
+        let from_own = matches!(due.place, store::rows::DuePlace::Own(_));
+        let of = self.destinations.entry(due.item.destination.clone()).or_default();
+        if of.is_held(now) || of.waiting.len() >= self.bounds.waiting {
+            return if from_own { Added::NoRoom } else { Added::Aside };
+        }
+        if self.waiting >= self.bounds.waiting_all {
+            return Added::NoRoom;
+        }
+        self.known.insert(due.item.clone());
+        of.waiting.push_back(due);
+        self.waiting += 1;
+        Added::Here
+    }
+
+    /// The next destination to open a connection to; it counts as open.
+    pub(super) fn start(&mut self, now: Timestamp) -> Option<String> {
+        if self.active >= self.bounds.connections {
+            return None;
+        }
+        let most = self.bounds.per_destination;
+        let ready = |of: &Destination| {
+            !of.is_held(now) && of.active < of.allowed.min(most) && of.waiting.len() > of.active
+        };
+        let behind = self.destinations.range::<String, _>((
+            std::ops::Bound::Excluded(&self.last),
+            std::ops::Bound::Unbounded,
+        ));
+        let mut all = behind.chain(self.destinations.iter());
+        let name = all.find(|(_, of)| ready(of)).map(|(name, _)| name.clone())?;
+        if let Some(of) = self.destinations.get_mut(&name) {
+            of.active += 1;
+            if of.held.take().is_some() {
+                // Half open: what was held begins anew.
+                of.allowed = 1;
+            }
+        }
+        self.active += 1;
+        self.last.clone_from(&name);
+        Some(name)
+    }
+
+    /// The next item of a destination, for one of its connections.
+    pub(super) fn take(&mut self, destination: &str, now: Timestamp) -> Option<Announced> {
+        let of = self.destinations.get_mut(destination)?;
+        if of.is_held(now) || of.active > of.allowed.max(1) {
+            return None;
+        }
+        let due = of.waiting.pop_front()?;
+        self.waiting -= 1;
+        Some(due)
+    }
+
+    /// An item is not worked on any more.
+    pub(super) fn done(&mut self, item: &ItemKey) {
+        self.known.remove(item);
+    }
+
+    /// A connection has ended.
+    pub(super) fn ended(&mut self, destination: &str) {
+        self.active = self.active.saturating_sub(1);
+        if let Some(of) = self.destinations.get_mut(destination) {
+            of.active = of.active.saturating_sub(1);
+            of.look |= of.marker.is_some();
+            if of.is_idle() {
+                self.destinations.remove(destination);
+            }
+        }
+    }
+
+    /// A message was taken: one more connection may be open; whether there was a hold.
+    pub(super) fn succeeded(&mut self, destination: &str) -> bool {
+        let most = self.bounds.per_destination;
+        let Some(of) = self.destinations.get_mut(destination) else { return false };
+        of.allowed = (of.allowed + 1).min(most);
+        !std::mem::take(&mut of.hold).is_zero()
+    }
+
+    /// It does not answer: held for twice as long as before, within these. Until when; what waited
+    /// here belongs at its own place. `None` if it is held already.
+    pub(super) fn hold(
+        &mut self,
+        destination: &str,
+        now: Timestamp,
+        (first, longest): (Duration, Duration),
+        jitter: impl FnOnce(Duration) -> Duration,
+    ) -> Option<(Timestamp, Vec<Announced>)> {
+        let of = self.destinations.entry(destination.to_owned()).or_default();
+        if of.is_held(now) {
+            return None;
+        }
+        of.hold = (of.hold * 2).clamp(first, longest.max(first));
+        let until = now.after(jitter(of.hold));
+        of.held = Some(until);
+        of.allowed = 1;
+        let waited: Vec<Announced> = of.waiting.drain(..).collect();
+        self.waiting -= waited.len();
+        for due in &waited {
+            self.known.remove(&due.item);
+        }
+        Some((until, waited))
+    }
+
+    /// Held since before this process began.
+    pub(super) fn recall(&mut self, destination: &str, until: Timestamp, hold: Duration) {
+        let of = self.destinations.entry(destination.to_owned()).or_default();
+        of.held = Some(until);
+        of.hold = hold;
+        of.allowed = 1;
+    }
+
+    /// Whether a destination is held, and until when.
+    pub(super) fn held(&self, destination: &str, now: Timestamp) -> Option<Timestamp> {
+        let of = self.destinations.get(destination)?;
+        of.held.filter(|until| *until > now)
+    }
+
+    /// Notes the marker of a destination, or that it has none.
+    pub(super) fn mark(&mut self, destination: &str, marker: Option<Announced>) {
+        let of = self.destinations.entry(destination.to_owned()).or_default();
+        of.look = marker.is_some();
+        of.marker = marker;
+        if of.is_idle() {
+            self.destinations.remove(destination);
+        }
+    }
+
+    /// The marker of a destination.
+    pub(super) fn marker(&self, destination: &str) -> Option<&Announced> {
+        self.destinations.get(destination)?.marker.as_ref()
+    }
+
+    /// Destinations whose own place is to be looked at: not held, and with room for more; with how
+    /// many of theirs are here.
+    pub(super) fn places_due(&mut self, now: Timestamp) -> Vec<(String, usize)> {
+        let low = self.bounds.waiting / 2;
+        let mut all = Vec::new();
+        // What was held alone, and is over, is remembered by its row.
+        self.destinations.retain(|_, of| {
+            let over = of.held.is_some_and(|until| until <= now);
+            !(over && of.waiting.is_empty() && of.active == 0 && of.marker.is_none())
+        });
+        for (name, of) in &mut self.destinations {
+            let due = of.marker.as_ref().is_some_and(|marker| marker.at <= now) || of.look;
+            if due && of.marker.is_some() && !of.is_held(now) && of.waiting.len() <= low {
+                of.look = false;
+                all.push((name.clone(), of.waiting.len() + of.active));
+            }
+        }
+        all
+    }
+
+    /// Held destinations whose items were not looked at for age since `before`; they are now.
+    pub(super) fn reviews_due(&mut self, now: Timestamp, before: Timestamp) -> Vec<String> {
+        let mut all = Vec::new();
+        for (name, of) in &mut self.destinations {
+            if of.marker.is_some() && of.is_held(now) && of.reviewed < before {
+                of.reviewed = now;
+                all.push(name.clone());
+            }
+        }
+        all
+    }
+
+    /// When the first hold ends.
+    pub(super) fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        self.destinations.values().filter_map(|of| of.held.filter(|until| *until > now)).min()
+    }
+
+    /// Connections open, and items waiting here.
+    pub(super) const fn counts(&self) -> (usize, usize) {
+        (self.active, self.waiting)
+    }
+}

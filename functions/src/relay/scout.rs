@@ -1,0 +1,312 @@
+//! Finds what is due: leases shards, reads their due rows, looks at the places of destinations that
+//! have one of their own, and at the age of what waits there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Event, Version, WriteError};
+use mail::{Instant, Timestamp};
+use store::Announced;
+use store::rows::{DUE_SHARDS, DuePlace, ItemKind, Lease};
+use tokio::sync::watch;
+
+use super::{Added, Shared};
+use crate::host::local::stopped;
+
+/// Due rows read at once.
+const PAGE: usize = 200;
+
+/// Pages of one shard in one look.
+const PAGES_MAX: usize = 50;
+
+/// Due rows moved at once.
+const ASIDE_MAX: usize = 50;
+
+/// After a wake-up, so long is waited for more of them.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// Runs until told to stop.
+pub(super) async fn run(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    let clock = shared.clock().clone();
+    let mut events = shared.store.engines().events.subscribe();
+    let mut held: BTreeMap<u16, Version> = BTreeMap::new();
+    let mut renew = Instant(0);
+    loop {
+        if clock.instant() >= renew {
+            shared.lease_shards(&mut held).await;
+            renew = clock.instant().after(shared.options.shard_lease / 3);
+        }
+        shared.look(&held).await;
+        let mut next = clock.instant().after(shared.options.poll).min(renew);
+        let now = shared.now();
+        if let Some(end) = shared.queue().next_end(now) {
+            next = next.min(clock.instant().after(end.since(now) + Duration::from_millis(1)));
+        }
+        loop {
+            let wake = clock.sleep_until(next);
+            tokio::select! {
+                biased;
+                () = stopped(&mut stopping) => {
+                    shared.give_back(&held).await;
+                    return;
+                }
+                event = events.next() => {
+                    if matches!(event, None | Some(Event::Items)) {
+                        next = next.min(clock.instant().after(GATHER));
+                    }
+                }
+                () = shared.look.notified() => break,
+                () = wake => break,
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Keeps the shards that are ours, and takes those that are free. A shard whose lease ran out
+    /// while it was ours may be somebody else's now: its items' own leases see to the rest.
+    async fn lease_shards(&self, held: &mut BTreeMap<u16, Version>) {
+        let now = self.now();
+        let known = match self.store.items().shards().await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at the relay's shards");
+                return;
+            }
+        };
+        let mut wanted: BTreeMap<u16, Option<Version>> =
+            (0..DUE_SHARDS).map(|shard| (shard, None)).collect();
+        let longest = now.after(self.options.shard_lease);
+        for (shard, row, version) in known {
+            let ours = row.lease.holder == self.holder;
+            // A lease from a clock that was ahead counts no longer than any may (I10).
+            let live = row.lease.until > now && row.lease.until <= longest;
+            if ours || !live {
+                wanted.insert(shard, Some(version));
+            } else {
+                wanted.remove(&shard);
+            }
+        }
+        let asked: Vec<_> = wanted.into_iter().collect();
+        let lease = Lease { holder: self.holder, until: longest };
+        let answers = self.store.items().lease_shards(&asked, lease).await;
+        held.clear();
+        for ((shard, _), answer) in asked.iter().zip(answers) {
+            match answer {
+                Ok(version) => {
+                    held.insert(*shard, version);
+                }
+                Err(WriteError::Conflict) => {}
+                Err(error) => tracing::warn!(shard, %error, "cannot lease a shard"),
+            }
+        }
+        self.store.items().hand().hold(held.keys().copied().collect::<BTreeSet<_>>());
+    }
+
+    /// The next relay need not wait.
+    async fn give_back(&self, held: &BTreeMap<u16, Version>) {
+        let all: Vec<_> = held.iter().map(|(shard, version)| (*shard, Some(*version))).collect();
+        let lease = Lease { holder: self.holder, until: Timestamp(0) };
+        for answer in self.store.items().lease_shards(&all, lease).await {
+            if let Err(error) = answer {
+                tracing::debug!(%error, "a shard is not given back");
+            }
+        }
+    }
+
+    async fn look(&self, held: &BTreeMap<u16, Version>) {
+        for shard in held.keys() {
+            self.look_at(*shard).await;
+        }
+        let now = self.now();
+        let own = self.queue().places_due(now);
+        for (destination, here) in own {
+            self.look_at_own(&destination, here).await;
+        }
+        let before = Timestamp(
+            now.0
+                .saturating_sub(u64::try_from(self.options.review.as_millis()).unwrap_or(u64::MAX)),
+        );
+        let due = self.queue().reviews_due(now, before);
+        for destination in due {
+            self.review(&destination).await;
+        }
+    }
+
+    /// Due rows of one shard, page by page.
+    async fn look_at(&self, shard: u16) {
+        let place = DuePlace::Shard(shard);
+        let mut after: Option<Announced> = None;
+        for _ in 0..PAGES_MAX {
+            let page = match self.store.items().due(&place, after.as_ref(), PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(shard, %error, "cannot look at what is due");
+                    return;
+                }
+            };
+            let full = page.len() >= PAGE;
+            after = page.last().cloned();
+            let mut due = Vec::new();
+            for one in page {
+                if one.is_marker() {
+                    self.see_marker(one).await;
+                } else if one.item.kind == ItemKind::Remote {
+                    due.push(one);
+                }
+            }
+            if !due.is_empty() {
+                self.take_in(due).await;
+            }
+            if !full {
+                return;
+            }
+        }
+    }
+
+    /// A marker says that a destination has due rows of its own place. One is enough.
+    async fn see_marker(&self, marker: Announced) {
+        let destination = marker.item.destination.clone();
+        let other =
+            self.queue().marker(&destination).filter(|known| known.at != marker.at).cloned();
+        match other {
+            Some(known) if known.at < marker.at => {
+                if let Err(error) = self.store.items().forget_due(&marker).await {
+                    tracing::debug!(%error, "a marker stays");
+                }
+            }
+            _ => self.queue().mark(&destination, Some(marker)),
+        }
+    }
+
+    /// What waits at a destination's own place, as far as there is room for it.
+    async fn look_at_own(&self, destination: &str, here: usize) {
+        let Some(place) = DuePlace::own(destination) else { return };
+        let items = self.store.items();
+        let limit = here + self.options.waiting_max;
+        let page = match items.due(&place, None, limit).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(destination, %error, "cannot look at what waits for a destination");
+                return;
+            }
+        };
+        if !page.is_empty() {
+            let now = self.now();
+            let mut queue = self.queue();
+            for one in page {
+                if queue.add(one, now) != Added::Here {
+                    break;
+                }
+            }
+            drop(queue);
+            self.ready.notify_one();
+            return;
+        }
+        let _still = self.aside.lock().await;
+        let ahead = items.due_until(&place, None, Timestamp(u64::MAX - 1), 1).await;
+        let marker = self.queue().marker(destination).cloned();
+        let done = match (ahead, marker) {
+            (Ok(next), Some(marker)) => match next.first() {
+                Some(next) => items.mark(destination, next.at, Some(&marker)).await.map(Some),
+                None => items.forget_due(&marker).await.map(|()| None),
+            },
+            _ => return,
+        };
+        match done {
+            Ok(marker) => {
+                let mut queue = self.queue();
+                let now = self.now();
+                // It comes back when it is due.
+                let held = queue.held(destination, now).is_some();
+                queue.mark(destination, marker.filter(|_| held));
+            }
+            Err(error) => tracing::debug!(destination, %error, "a marker stays as it is"),
+        }
+    }
+
+    /// Moves due rows to their destinations' own places, each behind its marker.
+    pub(super) async fn set_aside(&self, due: Vec<Announced>) {
+        let mut by_destination: BTreeMap<String, Vec<Announced>> = BTreeMap::new();
+        for one in due {
+            if !matches!(one.place, DuePlace::Own(_)) {
+                by_destination.entry(one.item.destination.clone()).or_default().push(one);
+            }
+        }
+        for (destination, due) in by_destination {
+            let Some(place) = DuePlace::own(&destination) else { continue };
+            if let Err(error) = self.set_aside_of(&destination, &place, &due).await {
+                tracing::warn!(destination, %error, "cannot set aside what waits");
+            }
+        }
+    }
+
+    async fn set_aside_of(
+        &self,
+        destination: &str,
+        place: &DuePlace,
+        due: &[Announced],
+    ) -> Result<(), WriteError> {
+        let items = self.store.items();
+        let _still = self.aside.lock().await;
+        let now = self.now();
+        let (marker, held) = {
+            let queue = self.queue();
+            (queue.marker(destination).cloned(), queue.held(destination, now))
+        };
+        if marker.is_none() {
+            let marker = items.mark(destination, held.unwrap_or(now), None).await?;
+            self.queue().mark(destination, Some(marker));
+        }
+        for some in due.chunks(ASIDE_MAX) {
+            items.set_aside(some, place).await?;
+            metrics::counter!("postroad_relay_items_aside_total").increment(some.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// A destination does not answer: nothing of it is tried for a while, which costs one row.
+    pub(super) async fn hold(&self, destination: &str, why: &str) -> Option<Timestamp> {
+        let now = self.now();
+        let times = (self.options.retry_min, self.options.retry_max);
+        let begun = self.queue().hold(destination, now, times, |time| self.jitter(time));
+        let (until, waited) = begun?;
+        tracing::info!(destination, %why, until_ms = until.0, "a destination is left alone");
+        metrics::counter!("postroad_relay_holds_total").increment(1);
+        let before = self.queue().marker(destination).cloned();
+        match self.store.items().mark(destination, until, before.as_ref()).await {
+            Ok(marker) => self.queue().mark(destination, Some(marker)),
+            Err(error) => tracing::warn!(destination, %error, "a marker is not put"),
+        }
+        self.sites.down(&self.store, destination, now, until, why).await;
+        self.set_aside(waited).await;
+        self.look.notify_one();
+        Some(until)
+    }
+
+    /// Items at a held destination's own place that are too old, or late enough to tell their
+    /// senders: seen to although nothing is sent.
+    async fn review(&self, destination: &str) {
+        let Some(place) = DuePlace::own(destination) else { return };
+        let mut after: Option<Announced> = None;
+        let end = Timestamp(u64::MAX - 1);
+        loop {
+            let page = self.store.items().due_until(&place, after.as_ref(), end, PAGE).await;
+            let page = match page {
+                Ok(page) if !page.is_empty() => page,
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(destination, %error, "cannot look at what waits");
+                    return;
+                }
+            };
+            after = page.last().cloned();
+            for due in page {
+                if let Err(error) = self.see_to_age(&due).await {
+                    tracing::debug!(item = ?due.item, %error, "an item's age is seen to later");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Writing how an attempt ended: until it is a fact, and whatever others did meanwhile [c, d].
+
+use std::time::Duration;
+
+use engine::{Version, WriteError};
+use store::rows::{DuePlace, Item, RecipientState};
+
+use super::Shared;
+use super::job::Job;
+use super::outcome::{self, End};
+
+/// First and longest wait before a write is tried again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+
+impl Shared {
+    /// The end of a job for now: finished, put off, or on to whoever tells its sender.
+    pub(super) async fn conclude(&self, mut job: Job, after: Option<Duration>) {
+        job.item.tries = job.item.tries.saturating_add(1);
+        let now = self.now();
+        let options = &self.options;
+        let end = outcome::conclude(&mut job.item, &job.envelope, now, options, after, |time| {
+            self.jitter(time)
+        });
+        self.write(&mut job, end).await;
+        if end == End::Report {
+            self.store.engines().events.publish(engine::Event::Items);
+        }
+        self.begun().remove(&job.due.item);
+    }
+
+    /// Recipients were taken while others go on: that is written at once.
+    pub(super) async fn progress(&self, job: &mut Job) {
+        let mut wait = WAITS.0;
+        loop {
+            match self.store.items().begin(&job.due.item, &job.item, job.version).await {
+                Ok(version) => {
+                    job.version = version;
+                    return;
+                }
+                Err(WriteError::Conflict) => match self.merged(job).await {
+                    Some(true) => continue,
+                    Some(false) => return,
+                    None => {}
+                },
+                Err(error) => tracing::warn!(item = ?job.due.item, %error, "not written yet"),
+            }
+            if !self.pause(&mut wait, job).await {
+                return;
+            }
+        }
+    }
+
+    async fn write(&self, job: &mut Job, mut end: End) {
+        let mut wait = WAITS.0;
+        loop {
+            let items = self.store.items();
+            let written = match end {
+                End::Finished => items.finish(&job.due, &job.item, job.version).await,
+                End::Report => {
+                    items.put_off(&job.due, &job.item, job.version, None).await.map(|_| ())
+                }
+                End::Again => {
+                    let place = self.place_of(&job.due.item.destination);
+                    items
+                        .put_off(&job.due, &job.item, job.version, place.as_ref())
+                        .await
+                        .map(|_| ())
+                }
+            };
+            match written {
+                Ok(()) => return,
+                Err(WriteError::Conflict) => match self.merged(job).await {
+                    Some(true) if others_go_on(&job.item) => {
+                        // Whoever has the rest keeps it.
+                        return self.progress(job).await;
+                    }
+                    Some(true) => {
+                        // What others did stands, and what was taken is added to it [d].
+                        let (now, options) = (self.now(), &self.options);
+                        let envelope = job.envelope.clone();
+                        let item = &mut job.item;
+                        end = outcome::conclude(item, &envelope, now, options, None, |time| time);
+                        continue;
+                    }
+                    Some(false) => return,
+                    None => {}
+                },
+                Err(error) => {
+                    tracing::warn!(item = ?job.due.item, %error, "how an attempt ended is not written yet");
+                }
+            }
+            if !self.pause(&mut wait, job).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits before a write is tried again; not longer than the item is ours in any case: then
+    /// whoever takes it over records that nobody knows.
+    async fn pause(&self, wait: &mut Duration, job: &Job) -> bool {
+        let clock = self.clock();
+        clock.sleep(*wait).await;
+        *wait = (*wait * 2).min(WAITS.1);
+        let delivered =
+            job.item.recipients.iter().any(|one| one.state == RecipientState::Delivered);
+        // A 250 is written whatever the fence [d].
+        delivered && clock.instant() < job.ours_until.after(self.options.lease)
+            || clock.instant() < job.ours_until
+    }
+
+    /// Somebody else changed the item, or an answer of ours was lost. `Some(true)`: the job is now
+    /// what is there, with what was taken added; `Some(false)`: nothing is left to be written.
+    async fn merged(&self, job: &mut Job) -> Option<bool> {
+        let there = match self.store.items().get(&job.due.item).await {
+            Ok(there) => there,
+            Err(error) => {
+                tracing::warn!(item = ?job.due.item, %error, "cannot see what became of an item");
+                return None;
+            }
+        };
+        let Some((mut item, version)) = there else { return Some(false) };
+        if item.state.is_finished() {
+            // Its due row is met by whoever looks next, and goes.
+            return Some(false);
+        }
+        if item == job.item {
+            // Ours, and the answer was lost: the rest of its batch is hints.
+            return Some(false);
+        }
+        let taken = add_taken(&mut item, &job.item);
+        if !taken {
+            // No right to refuse what somebody else has begun.
+            return Some(false);
+        }
+        job.item = item;
+        job.version = Version(version.0);
+        Some(true)
+    }
+
+    /// Where the due row of an item that is put off belongs: at its destination's own place, if
+    /// that is held or has a backlog.
+    fn place_of(&self, destination: &str) -> Option<DuePlace> {
+        self.queue().marker(destination)?;
+        DuePlace::own(destination)
+    }
+}
+
+/// Whether somebody has begun what is still open of it.
+fn others_go_on(item: &Item) -> bool {
+    let open = item.recipients.iter().any(|one| one.state == RecipientState::Open);
+    item.lease.is_some() && open
+}
+
+/// Adds recipients that `other` knows to be taken; whether there were any.
+fn add_taken(item: &mut Item, other: &Item) -> bool {
+    let mut any = false;
+    for (here, there) in item.recipients.iter_mut().zip(&other.recipients) {
+        let same = here.envelope == there.envelope && here.path == there.path;
+        let open = matches!(here.state, RecipientState::Open | RecipientState::Failed);
+        if same && open && there.state == RecipientState::Delivered {
+            here.state = RecipientState::Delivered;
+            any = true;
+        }
+    }
+    any
+}

@@ -1,0 +1,199 @@
+//! What the configuration says of sending: egresses, routes, times.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use edge_smtp::Leaving;
+use functions::bounce::Identity;
+use functions::egress::Egress;
+use functions::host::local::Local;
+use functions::refusals::Rules;
+use functions::relay::{Forwarding, Options, Outside};
+use functions::routes::{Route, Routes};
+use mail::Domain;
+use net::dns::Resolver;
+use net::send::{Login, Reach, Security, Tcp, Verify};
+use proto::sasl::Password;
+use store::Store;
+
+use crate::config::{Config, Role, RouteSection, RouteTls};
+use crate::failure::Failure;
+use crate::office;
+
+/// Largest file of rules that is read.
+const RULES_BYTES_MAX: u64 = 4 << 20;
+
+/// Which other domains mail is sent to.
+pub(super) fn leaving(config: &Config) -> Leaving {
+    let domains: BTreeSet<String> = config.routes.keys().map(|name| domain(name)).collect();
+    Leaving { all: config.relay.mx || domains.contains("*"), domains: Arc::new(domains) }
+}
+
+/// A-labels, as destinations are named.
+fn domain(name: &str) -> String {
+    Domain::parse(name).map_or_else(|_| name.to_owned(), |domain| domain.as_str().to_owned())
+}
+
+/// Starts relay and bounce, where this process has their roles.
+/// # Errors
+/// A file that the configuration names cannot be used, or the store does not answer.
+pub(super) async fn start(
+    config: &Config,
+    store: &Store,
+    local: &mut Local,
+) -> Result<(), Failure> {
+    if !config.has(Role::Relay) && !config.has(Role::Bounce) {
+        return Ok(());
+    }
+    let options = options(config)?;
+    if config.has(Role::Bounce) {
+        let identity = Identity { host: config.hostname(), domain: config.postmaster() };
+        local.bounce(store, options.clone(), identity);
+    }
+    if config.has(Role::Relay) {
+        local.relay(store, options, outside(config, store).await?);
+    }
+    Ok(())
+}
+
+fn options(config: &Config) -> Result<Options, Failure> {
+    let relay = &config.relay;
+    let rules = match &relay.refusals {
+        None => Rules::shipped(),
+        Some(path) => own_rules(path)?,
+    };
+    Ok(Options {
+        egresses: egresses(config),
+        rules,
+        lifetime: relay.lifetime,
+        warn_after: relay.warn_after,
+        retry_min: relay.retry,
+        retry_max: relay.retry_max.max(relay.retry),
+        lease: relay.lease,
+        dot_margin: relay.margin,
+        shard_lease: relay.shard_lease,
+        poll: relay.poll,
+        connections_max: relay.connections_max,
+        per_destination_max: relay.per_destination_max,
+        messages_max: relay.messages_max,
+        ..Options::default()
+    })
+}
+
+fn own_rules(path: &Path) -> Result<Rules, Failure> {
+    let hint = "see relay.refusals in the configuration, and docs/refusals.md";
+    let cannot = |why: String| Failure::new(format!("cannot use {}: {why}", path.display()), hint);
+    let bytes = std::fs::metadata(path).map_err(|why| cannot(why.to_string()))?.len();
+    if bytes > RULES_BYTES_MAX {
+        return Err(cannot("larger than 4 MiB".to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|why| cannot(why.to_string()))?;
+    Rules::with_own(&text).map_err(|why| cannot(why.to_string()))
+}
+
+fn egresses(config: &Config) -> Vec<Egress> {
+    let region: Arc<str> = config.office.region.as_str().into();
+    let of = |name: &str, address: Option<IpAddr>, hello: Option<&str>, network: Option<&str>| {
+        let network = network.map_or_else(|| network_of(name, address), str::to_owned);
+        Egress {
+            name: name.into(),
+            source: address,
+            hello: hello.map_or_else(|| config.hostname(), str::to_owned),
+            network: network.into(),
+            region: region.clone(),
+        }
+    };
+    let named = config
+        .egresses
+        .iter()
+        .map(|(name, one)| of(name, one.address, one.hello.as_deref(), one.network.as_deref()));
+    let mut all: Vec<Egress> = named.collect();
+    if all.is_empty() {
+        all.push(of("default", None, None, None));
+    }
+    all
+}
+
+/// Addresses near one another are refused together.
+fn network_of(name: &str, address: Option<IpAddr>) -> String {
+    match address {
+        None => name.to_owned(),
+        Some(IpAddr::V4(v4)) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        Some(IpAddr::V6(v6)) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+    }
+}
+
+async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
+    let engines = store.engines();
+    let (clock, random) = (engines.clock.clone(), engines.random.clone());
+    let dns = Arc::new(Resolver::new(&config.resolvers(), clock.clone(), random.clone()));
+    let mut routes = BTreeMap::new();
+    for (name, section) in &config.routes {
+        routes.insert(domain(name), route(name, section)?);
+    }
+    let reach = match config.relay.networks.is_empty() {
+        true => Reach::Public,
+        false => Reach::Networks(config.relay.networks.clone().into()),
+    };
+    let ours = config.egresses.values().filter_map(|one| one.hello.clone());
+    let ours = ours.chain([config.hostname()]).map(|name| name.to_ascii_lowercase()).collect();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &office::secret(store).await?);
+    let mac = move |bytes: &[u8]| {
+        let mut sum = [0; 32];
+        for (byte, of) in sum.iter_mut().zip(hmac::sign(&key, bytes).as_ref()) {
+            *byte = *of;
+        }
+        sum
+    };
+    Ok(Outside {
+        dialer: Arc::new(Tcp::new(clock, random, config.authorities()?)),
+        routes: Routes::new(routes, config.relay.mx, reach, ours, dns),
+        forwarding: Some(Forwarding { mac: Arc::new(mac) }),
+    })
+}
+
+fn route(name: &str, section: &RouteSection) -> Result<Route, Failure> {
+    let hint = "see routes in the configuration";
+    let hosts = section.hosts.iter().map(|host| {
+        host_and_port(host)
+            .ok_or_else(|| Failure::new(format!("routes.\"{name}\": not HOST:PORT: {host}"), hint))
+    });
+    let security = match section.tls {
+        RouteTls::None => Security::Never,
+        RouteTls::Opportunistic => Security::Opportunistic,
+        RouteTls::Required => Security::Require(Verify::Nobody),
+        // The host's own name is filled in when it is called.
+        RouteTls::Verified => Security::Require(Verify::Names(Vec::new())),
+        RouteTls::Implicit => Security::Implicit(Verify::Names(Vec::new())),
+    };
+    let login = match (&section.user, &section.password_file) {
+        (Some(user), Some(path)) => {
+            let cannot = |why| Failure::new(format!("cannot read {}: {why}", path.display()), hint);
+            let text = std::fs::read_to_string(path).map_err(cannot)?;
+            let password = text.lines().next().unwrap_or_default().to_owned();
+            Some(Login { user: user.clone(), password: Password::new(password) })
+        }
+        _ => None,
+    };
+    Ok(Route { hosts: hosts.collect::<Result<_, _>>()?, security, login })
+}
+
+/// `NAME:PORT`, `ADDRESS:PORT`, `[ADDRESS]:PORT`.
+pub(crate) fn host_and_port(text: &str) -> Option<(String, u16)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some((address.ip().to_string(), address.port()));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    let known = host == "localhost" || Domain::parse(host).is_ok();
+    known.then(|| (host.to_ascii_lowercase(), port))
+}
