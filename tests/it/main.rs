@@ -10,6 +10,7 @@ mod disk_full;
 mod imap_commands;
 mod imap_extensions;
 mod kill;
+mod peers;
 mod power_cut;
 mod process;
 mod real_mail;

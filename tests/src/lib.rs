@@ -8,6 +8,7 @@
     reason = "a harness of tests fails by panicking, with what it saw"
 )]
 
+pub mod certificate;
 pub mod cluster;
 pub mod corpus;
 pub mod disk;
@@ -15,9 +16,11 @@ pub mod imap;
 pub mod ledger;
 pub mod message;
 pub mod office;
+pub mod peer;
 pub mod scram;
 pub mod seeded;
 pub mod sink;
 pub mod smtp;
 pub mod stream;
 pub mod wait;
+pub mod zones;

@@ -18,7 +18,18 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("npm", "npm"),
+    ("postfix", "postfix"),
+    ("nsd", "nsd"),
+    ("unbound", "unbound"),
+    ("ldns-signzone", "ldnsutils"),
 ];
+
+/// A second mail server to exchange mail with. Debian does not install it beside Postfix: its
+/// packages are unpacked only.
+const EXIM: [&str; 3] = ["exim4-base", "exim4-daemon-light", "exim4-config"];
+
+/// The user that exim is built for.
+const EXIM_USER: &str = "Debian-exim";
 
 /// The same for the benchmark: the peers beside which we are measured.
 const BENCH_TOOLS: &[(&str, &str)] =
@@ -39,6 +50,7 @@ const CORPUS_MESSAGES: usize = 6_046;
 /// Installs the tools of the tests.
 pub(crate) fn for_tests() -> Result<(), Failure> {
     packages(TEST_TOOLS)?;
+    exim()?;
     cargo_deny()?;
     spf_suite()?;
     corpus().map(|_| ())
@@ -87,6 +99,29 @@ fn is_installed(package: &str) -> bool {
     let mut query = Command::new("dpkg-query");
     query.args(["-W", "-f=${Status}", package]);
     output(&mut query).is_ok_and(|status| status.ends_with(" installed"))
+}
+
+/// Unpacks exim once into `.corpus/exim/`.
+fn exim() -> Result<(), Failure> {
+    if output(Command::new("id").args(["-u", EXIM_USER])).is_err() {
+        let user = ["--system", "--shell", "/usr/sbin/nologin", "--no-create-home", EXIM_USER];
+        run(Command::new("/usr/sbin/useradd").args(user))?;
+    }
+    let folder = root().join(".corpus/exim");
+    if folder.join("usr/sbin/exim4").is_file() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)?;
+    println!("unpacking {}", EXIM.join(" "));
+    run(Command::new("apt-get").args(["-qq", "download"]).args(EXIM).current_dir(&folder))?;
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "deb") {
+            run(Command::new("dpkg").arg("-x").arg(&path).arg(&folder))?;
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn cargo_deny() -> Result<(), Failure> {
