@@ -4,13 +4,20 @@ use mail::{Address, Recipient};
 use proto::smtp::{Reply, Role};
 use store::directory::{Entry, Expanded, Resolution};
 
+use crate::policy::Listed;
 use crate::replies;
 use crate::session::Caller;
 
 impl Caller {
-    /// RCPT TO: is there somebody of ours who gets it, with room for it?
+    /// RCPT TO: is there somebody of ours who gets it, with room for it, and may this client bring
+    /// it?
     pub(crate) async fn recipient(&self, recipient: &Recipient) -> Result<(), Reply> {
-        let answer = self.deliverable(recipient.path.address()).await;
+        let address = recipient.path.address();
+        let answer = match self.welcome(address) {
+            Ok(()) => self.deliverable(address).await,
+            refused => refused,
+        };
+        let answer = answer.and_then(|()| self.patient(address));
         let result = match &answer {
             Ok(()) => "accepted",
             Err(reply) if reply.is_permanent() => "refused",
@@ -18,6 +25,26 @@ impl Caller {
         };
         metrics::counter!("postroad_smtp_recipients_total", "result" => result).increment(1);
         answer
+    }
+
+    /// Who is listed is refused, but not when writing to postmaster about it (RFC 5321 §4.5.1).
+    fn welcome(&self, address: &Address) -> Result<(), Reply> {
+        let excepted = matches!(address.local(), "postmaster" | "abuse");
+        match self.listed.as_ref().and_then(Listed::refusal) {
+            Some(reply) if !excepted => Err(reply),
+            _ => Ok(()),
+        }
+    }
+
+    /// Greylisting: comes after the recipient is known to exist, so that nobody waits in vain.
+    fn patient(&self, address: &Address) -> Result<(), Reply> {
+        let (Role::Mx, Some(greylist)) = (self.role(), &self.shared.options.greylist) else {
+            return Ok(());
+        };
+        match greylist.wait(self.peer.address, self.sender.as_ref(), address) {
+            None => Ok(()),
+            Some(wait) => Err(replies::come_again(wait)),
+        }
     }
 
     async fn deliverable(&self, address: &Address) -> Result<(), Reply> {

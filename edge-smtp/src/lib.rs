@@ -20,7 +20,10 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use options::{Leaving, Options};
-pub use policy::{Action, Judge, NoVerifier, PolicyOptions};
+pub use options::{Daily, Leaving, Options};
+pub use policy::{
+    Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, NoVerifier,
+    PolicyOptions, SpamFilter, SpamOptions,
+};
 pub use service::Smtp;
 pub use session::{Session, Stored};

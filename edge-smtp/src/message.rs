@@ -1,20 +1,22 @@
 //! A message on its way into the store.
 
+mod incoming;
+mod outgoing;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use mail::Envelope;
 use mail::date::DateTime;
 use mail::header::addresses;
 use mail::header::filter::{Filter, Unwanted};
 use mail::summary::FieldName;
 use mail::trace::{NotAField, RECEIVED_MAX};
-use mail::verdicts::{AuthenticationResults, Found};
-use mail::{Envelope, Verdicts};
+use mail::verdicts::AuthenticationResults;
 use net::Gone;
 use proto::smtp::{Reply, Role, Session as Client};
-use store::{Accept, AcceptError, Incoming, Receipt, Taken};
+use store::{Accept, AcceptError, Incoming, Receipt};
 
-use crate::policy::Arrival;
 use crate::replies;
 use crate::session::Caller;
 use crate::trace::Trace;
@@ -101,10 +103,17 @@ impl Message {
             return Err(Ok(replies::loops()));
         }
         let size = scanned.summary.size;
-        if caller.role() == Role::Submission {
-            own_from(caller, &scanned.summary).await.map_err(Ok)?;
+        let (mut verdicts, mut signatures) = (None, Vec::new());
+        match caller.role() {
+            Role::Mx => {
+                verdicts = incoming::judge(&self.envelope, &taken, caller, client).await?;
+            }
+            Role::Submission => {
+                own_from(caller, &scanned.summary).await.map_err(Ok)?;
+                outgoing::spend(caller, &self.envelope).await.map_err(Ok)?;
+                signatures = outgoing::sign(caller, &self.envelope, &taken).await?;
+            }
         }
-        let verdicts = judge(&self.envelope, &taken, caller, client).await?;
         let engines = caller.shared.store.engines();
         let id = format!("{:016x}", u64::from_be_bytes(engines.random.bytes()));
         let host = &caller.shared.options.core.host;
@@ -114,9 +123,9 @@ impl Message {
         });
         let trace = Trace {
             host,
-            peer: caller.peer.address,
-            peer_name: verdicts.as_ref().and_then(reverse_name),
-            results: results.as_deref(),
+            peer: (!caller.hides_client()).then_some(caller.peer.address),
+            peer_name: verdicts.as_ref().and_then(incoming::reverse_name),
+            above: results.iter().chain(&signatures),
             client,
             id: &id,
             at: engines.index.now(),
@@ -136,40 +145,6 @@ impl Message {
         metrics::counter!("postroad_smtp_stored_bytes_total").increment(size);
         Ok(receipt)
     }
-}
-
-/// What is thought of mail from outside. The whole message is held in memory meanwhile, within
-/// the budget of the process.
-async fn judge(
-    envelope: &Envelope,
-    taken: &Taken,
-    caller: &Caller,
-    client: &Client,
-) -> Result<Option<Verdicts>, Refusal> {
-    let (Role::Mx, Some(judge)) = (caller.role(), &caller.shared.options.judge) else {
-        return Ok(None);
-    };
-    let whole = taken.whole().await.map_err(|error| replies::not_stored(&error))?;
-    let judgement = judge
-        .judge(&Arrival {
-            peer: caller.peer.address,
-            helo: client.hello().unwrap_or("unknown"),
-            sender: envelope.sender.as_ref(),
-            host: &caller.shared.options.core.host,
-            at: caller.shared.store.engines().index.now(),
-            message: &whole,
-        })
-        .await;
-    match judgement.refused {
-        Some(reply) => Err(Ok(reply)),
-        None => Ok(Some(judgement.verdicts)),
-    }
-}
-
-/// The client's name that leads back to it.
-fn reverse_name(verdicts: &Verdicts) -> Option<&str> {
-    let reverse = verdicts.reverse.as_ref()?;
-    (reverse.found == Found::Pass).then_some(reverse.name.as_str())
 }
 
 /// What is changed (docs/rules.md, *Addresses and text*): nobody from outside speaks of checks

@@ -7,7 +7,7 @@ use mail::Domain;
 use proto::sasl;
 use proto::smtp::Config;
 
-use crate::policy::Judge;
+use crate::policy::{Blocklists, Greylist, Judge, SpamFilter};
 
 /// Options of one listener.
 #[derive(Clone)]
@@ -25,10 +25,31 @@ pub struct Options {
     pub leaving: Leaving,
     /// Judges mail that comes in; `None`: nothing is checked, DNS is not asked.
     pub judge: Option<Arc<Judge>>,
+    /// Lists of clients whose mail is refused or goes to Junk.
+    pub blocklists: Option<Arc<Blocklists>>,
+    /// Makes unknown senders come twice.
+    pub greylist: Option<Arc<Greylist>>,
+    /// Asked about every message from outside.
+    pub spam: Option<Arc<SpamFilter>>,
+    /// Submissions get DKIM signatures where their domain has keys.
+    pub sign: bool,
+    /// Submissions do not tell where they come from.
+    pub hide_client: bool,
+    /// What an account may send in a day.
+    pub daily: Daily,
+}
+
+/// What an account may send in a day; `None`: any number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Daily {
+    /// Messages.
+    pub messages: Option<u64>,
+    /// Recipients.
+    pub recipients: Option<u64>,
 }
 
 impl Options {
-    /// No quota, usual iterations, no checks.
+    /// No quota, usual iterations, no checks, no limits; signatures where there are keys.
     #[must_use]
     pub fn new(core: Arc<Config>, secret: Vec<u8>) -> Self {
         Self {
@@ -36,8 +57,14 @@ impl Options {
             secret,
             iterations: sasl::ITERATIONS,
             quota_bytes: None,
-            leaving: Leaving::default(),
             judge: None,
+            blocklists: None,
+            greylist: None,
+            spam: None,
+            sign: true,
+            hide_client: false,
+            daily: Daily::default(),
+            leaving: Leaving::default(),
         }
     }
 }

@@ -5,15 +5,18 @@
 //! what is ours. Verification of signatures is mail-auth's; SPF and DMARC are evaluated here, where
 //! every question is counted (F3).
 
+mod blocklists;
 mod decide;
 mod dmarc;
+mod greylist;
 mod lookups;
 mod options;
 mod reverse;
 mod signatures;
+mod spam;
 mod spf;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,8 +30,12 @@ use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use net::dns::Dns;
 use proto::smtp::Reply;
 
+pub(crate) use blocklists::Listed;
+pub use blocklists::{Blocklist, Blocklists, ListAction};
+pub use greylist::{Greylist, GreylistOptions};
 use lookups::Lookups;
 pub use options::{Action, PolicyOptions};
+pub use spam::{SpamFilter, SpamOptions};
 
 /// A message, and what is known of how it came.
 #[derive(Clone, Copy, Debug)]

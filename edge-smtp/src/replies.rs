@@ -1,5 +1,8 @@
 //! The one table from what can go wrong to what the client is told.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use net::Gone;
 use proto::smtp::Reply;
 use store::directory::DirectoryError;
@@ -40,6 +43,39 @@ pub(crate) fn spf_fails(domain: &str, explanation: Option<&str>) -> Reply {
 /// F1
 pub(crate) fn several_from() -> Reply {
     reply(550, (7, 1), "Not taken: a message must have exactly one well-formed From")
+}
+
+/// The client is on a blocklist.
+pub(crate) fn listed(client: IpAddr, zone: &str) -> Reply {
+    Reply::new(550, (7, 1), format!("Not taken: your address {client} is listed by {zone}"))
+}
+
+/// Greylisting (RFC 6647 §4).
+pub(crate) fn come_again(wait: Duration) -> Reply {
+    let text = format!("You are new here, please come again in {} seconds", wait.as_secs().max(1));
+    Reply::new(451, (7, 1), text)
+}
+
+/// The spam filter says so.
+pub(crate) fn spam() -> Reply {
+    reply(550, (7, 1), "Not taken: this looks like spam")
+}
+
+/// The spam filter wants to see it again.
+pub(crate) fn spam_later() -> Reply {
+    reply(451, (7, 1), "Please try again later")
+}
+
+/// What an account may send in a day is sent.
+pub(crate) fn day_is_full(what: &str, most: u64) -> Reply {
+    let text = format!("The limit of {most} {what} a day is reached; try again tomorrow");
+    Reply::new(452, (7, 1), text)
+}
+
+/// What was sent today is not known.
+pub(crate) fn no_budget(error: &engine::ReadError) -> Reply {
+    tracing::warn!(%error, "a budget gave no answer");
+    reply(451, (3, 0), "Cannot look at your limits now, try again later")
 }
 
 /// The medium is full [α].

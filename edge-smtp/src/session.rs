@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mail::Path;
 use net::{Edge, Gone, Out, Peer};
 use proto::smtp::{Answer, Ask, Reply, Role, Sender, Server};
 use store::Receipt;
 use store::directory::Entry;
 
 use crate::message::Message;
+use crate::policy::Listed;
 use crate::replies;
 use crate::service::Shared;
 
@@ -37,6 +39,10 @@ pub(crate) struct Caller {
     pub(crate) account: Option<Entry>,
     /// SIZE= of MAIL FROM, or 0.
     pub(crate) declared: u64,
+    /// The envelope's sender.
+    pub(crate) sender: Option<Path>,
+    /// Which lists have the client, once they were asked.
+    pub(crate) listed: Option<Listed>,
 }
 
 impl fmt::Debug for Session {
@@ -47,7 +53,9 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(crate) const fn new(shared: Arc<Shared>, peer: Peer) -> Self {
-        Self { caller: Caller { shared, peer, account: None, declared: 0 }, message: None }
+        let caller =
+            Caller { shared, peer, account: None, declared: 0, sender: None, listed: None };
+        Self { caller, message: None }
     }
 
     async fn commit(&mut self, core: &Server<Stored>) -> Result<Answer<Stored>, Gone> {
@@ -66,9 +74,25 @@ impl Caller {
         self.shared.options.core.role
     }
 
+    /// Submission does not tell where people are.
+    pub(crate) fn hides_client(&self) -> bool {
+        self.role() == Role::Submission && self.shared.options.hide_client
+    }
+
+    /// Asks the blocklists about the client, once per connection.
+    async fn look_for_lists(&mut self) {
+        if self.role() == Role::Mx
+            && self.listed.is_none()
+            && let Some(lists) = &self.shared.options.blocklists
+        {
+            self.listed = Some(lists.check(self.peer.address).await);
+        }
+    }
+
     /// MAIL FROM.
     async fn sender(&mut self, sender: &Sender) -> Result<(), Reply> {
         self.declared = sender.size.unwrap_or(0);
+        self.sender = sender.path.clone();
         if self.shared.store.space().is_full().await {
             return Err(replies::no_room());
         }
@@ -100,6 +124,7 @@ impl Edge<Server<Stored>> for Session {
             Ask::Connect => Answer::Accepted,
             Ask::Sender(sender) => yes_or_no(self.caller.sender(&sender).await),
             Ask::Recipients(recipients) => {
+                self.caller.look_for_lists().await;
                 let mut answers = Vec::with_capacity(recipients.len());
                 for recipient in &recipients {
                     answers.push(self.caller.recipient(recipient).await);

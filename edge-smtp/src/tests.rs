@@ -1,5 +1,6 @@
 //! The edge on a real store over in-memory engines, spoken to through an in-process pipe.
 
+mod checks;
 mod office;
 mod submission;
 

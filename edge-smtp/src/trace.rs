@@ -9,15 +9,15 @@ use mail::{Domain, Envelope, Timestamp};
 use proto::smtp::Session as Client;
 
 /// What there is to be told.
-pub(crate) struct Trace<'a> {
+pub(crate) struct Trace<'a, A> {
     /// Our name.
     pub(crate) host: &'a Domain,
-    /// The client's address.
-    pub(crate) peer: IpAddr,
+    /// The client's address; `None`: it is not told.
+    pub(crate) peer: Option<IpAddr>,
     /// Its name, if it leads back to the address.
     pub(crate) peer_name: Option<&'a str>,
-    /// Our Authentication-Results, if anything was checked.
-    pub(crate) results: Option<&'a str>,
+    /// What goes above Received: Authentication-Results, our signatures.
+    pub(crate) above: A,
     /// What it said.
     pub(crate) client: &'a Client,
     /// Names this transaction here and in our events; the record's id is not known yet.
@@ -26,9 +26,9 @@ pub(crate) struct Trace<'a> {
     pub(crate) at: Timestamp,
 }
 
-impl Trace<'_> {
+impl<'a, A: Iterator<Item = &'a String>> Trace<'a, A> {
     /// The header fields that go before the message.
-    pub(crate) fn prefix(&self, envelope: &Envelope) -> Result<Prefix, NotAField> {
+    pub(crate) fn prefix(self, envelope: &Envelope) -> Result<Prefix, NotAField> {
         let tls = self.client.tls().map(|tls| format!("{} {}", tls.version, tls.cipher));
         // RFC 5321 §7.2: several recipients are not told of one another.
         let recipient = match &envelope.recipients[..] {
@@ -49,8 +49,8 @@ impl Trace<'_> {
         let mut prefix = Prefix::new();
         prefix.push(&return_path(envelope.sender.as_ref()))?;
         // RFC 8601 §4: above the Received field of the same server.
-        if let Some(results) = self.results {
-            prefix.push(results)?;
+        for field in self.above {
+            prefix.push(field)?;
         }
         prefix.push(&received.field())?;
         Ok(prefix)

@@ -26,8 +26,9 @@ const LINE_BYTES: usize = 76;
 pub struct Received<'a> {
     /// What the client said in HELO or EHLO.
     pub helo: &'a str,
-    /// The client's address.
-    pub peer: IpAddr,
+    /// The client's address; `None`: nothing of the client is told, for where people are when
+    /// they send is nobody's business.
+    pub peer: Option<IpAddr>,
     /// Its verified name, if one was found.
     pub peer_name: Option<&'a str>,
     /// Our own host name.
@@ -81,15 +82,17 @@ impl Received<'_> {
     #[must_use]
     pub fn field(&self) -> String {
         let mut folded = Folded::new("Received:");
-        folded.push(&format!("from {}", clean(self.helo)));
-        let literal = match self.peer {
-            IpAddr::V4(v4) => format!("[{v4}]"),
-            IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
-        };
-        folded.push(&match self.peer_name {
-            Some(name) => format!("({} {literal})", clean(name)),
-            None => format!("({literal})"),
-        });
+        if let Some(peer) = self.peer {
+            folded.push(&format!("from {}", clean(self.helo)));
+            let literal = match peer {
+                IpAddr::V4(v4) => format!("[{v4}]"),
+                IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
+            };
+            folded.push(&match self.peer_name {
+                Some(name) => format!("({} {literal})", clean(name)),
+                None => format!("({literal})"),
+            });
+        }
         folded.push(&format!("by {}", clean(self.by)));
         folded.push(&format!("with {}", self.with.keyword()));
         if let Some(tls) = self.tls {

@@ -10,10 +10,10 @@ mod connect;
 mod dane;
 mod reach;
 mod tcp;
-mod tls;
+pub(crate) mod tls;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +21,7 @@ pub use mail::Reply;
 pub use proto::smtp::client::{Fault, Features, Offer, Offered, OfferedRecipient, Stage};
 
 pub use call::{Call, CallLimits, From, Login, Security, Verify};
+pub(crate) use connect::connect;
 pub use reach::{Reach, is_public};
 pub use tcp::Tcp;
 

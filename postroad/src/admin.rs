@@ -6,6 +6,7 @@ mod accounts;
 mod aliases;
 mod doctor;
 mod domains;
+mod keys;
 mod queue;
 mod trace;
 
@@ -19,6 +20,7 @@ pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, RemovedAcc
 pub use aliases::AliasInfo;
 pub use doctor::{Check, Report, Verdict};
 pub use domains::{DomainDetails, DomainSummary};
+pub use keys::{DnsRecord, KeyInfo};
 pub use queue::{
     QueueAct, QueueAttempt, QueueCount, QueueDetails, QueueFilter, QueueItem, QueueRecipient,
     QueueRemembered,

@@ -7,6 +7,7 @@
 mod check;
 mod document;
 mod mistakes;
+mod policy;
 mod schema;
 mod tree;
 mod values;
@@ -25,8 +26,10 @@ use store::{Timing, Upkeep};
 
 pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
+pub use policy::{BlocklistSection, GreylistSection, PolicySection, SpamSection};
+pub(crate) use values::parse_time;
 pub(crate) use values::span;
-pub use values::{ByteSize, LogFormat, Protocol, Role, RouteTls, Tls};
+pub use values::{BlockAction, ByteSize, CheckAction, LogFormat, Protocol, Role, RouteTls, Tls};
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -52,6 +55,16 @@ section! {
         pub smtp: SmtpSection = SmtpSection::default(),
         /// Taking mail from users.
         pub submission: SubmissionSection = SubmissionSection::default(),
+        /// Checks of mail from other servers. What they find stands in Authentication-Results. All
+        /// off: no question is asked of DNS.
+        pub policy: PolicySection = PolicySection::default(),
+        /// DNS blocklists. Who is on one can still write to postmaster and abuse.
+        pub blocklists: BTreeMap<String, BlocklistSection> = BTreeMap::new(),
+        /// Greylisting: mail from who is not known is taken when it comes again. Kept in memory.
+        pub greylist: GreylistSection = GreylistSection::default(),
+        /// A spam filter beside this server: rspamd, asked by HTTP about every message from outside.
+        /// When it does not answer, mail is taken without it.
+        pub spam: SpamSection = SpamSection::default(),
         /// Sending mail to other servers.
         pub relay: RelaySection = RelaySection::default(),
         /// Where mail for a domain goes instead of to its mail exchangers; `"*"` is for all that have
@@ -226,6 +239,15 @@ section! {
         pub command: Duration = Duration::from_secs(5 * 60),
         /// Longest connection.
         pub session: Duration = Duration::from_secs(60 * 60),
+        /// Sign mail with the keys of its domain (DKIM).
+        pub sign: bool = true,
+        /// Do not tell recipients where the sender was: address and name of the client.
+        pub hide_client: bool = false,
+        /// Messages that an account may send in a day (UTC); 0: any number. Each process tells the
+        /// others at most once a minute, so a minute's more may pass.
+        pub messages_per_day: u64 = 5_000,
+        /// Recipients that an account may send to in a day (UTC); 0: any number.
+        pub recipients_per_day: u64 = 10_000,
     }
 }
 

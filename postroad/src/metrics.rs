@@ -56,6 +56,31 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Messages that clients finished sending.",
     ),
     (
+        "postroad_smtp_checks_total",
+        Kind::Counter,
+        "check: iprev, spf, dkim (each signature), dmarc, arc; result: none, pass, fail, softfail, \
+         neutral, temperror (DNS gave no answer), permerror",
+        "Checks of mail from other servers.",
+    ),
+    (
+        "postroad_smtp_greylisted_total",
+        Kind::Counter,
+        "",
+        "Recipients that a client was asked to come again for.",
+    ),
+    (
+        "postroad_smtp_listed_clients_total",
+        Kind::Counter,
+        "",
+        "Connections of clients that a blocklist has.",
+    ),
+    (
+        "postroad_smtp_spam_answers_total",
+        Kind::Counter,
+        "result: no action, junk, later, reject, too large (not asked), no answer",
+        "Messages that the spam filter was asked about.",
+    ),
+    (
         "postroad_smtp_stored_bytes_total",
         Kind::Counter,
         "",

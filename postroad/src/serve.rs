@@ -7,6 +7,7 @@
 //! every open one to its next safe point, then the functions, then the engines.
 
 mod edges;
+mod policy;
 mod sending;
 mod signals;
 

@@ -7,6 +7,7 @@ mod apply;
 mod cache;
 mod list;
 mod resolve;
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -88,6 +89,7 @@ impl From<WriteError> for DirectoryError {
 pub struct Directory {
     cx: Arc<Context>,
     cache: Cache,
+    signing: signing::Known,
     /// One change or apply at a time in this process; others find theirs done.
     applying: tokio::sync::Mutex<()>,
 }
@@ -100,7 +102,12 @@ impl std::fmt::Debug for Directory {
 
 impl Directory {
     pub(crate) fn new(cx: Arc<Context>) -> Self {
-        Self { cache: Cache::new(cx.clone()), cx, applying: tokio::sync::Mutex::new(()) }
+        Self {
+            cache: Cache::new(cx.clone()),
+            signing: signing::Known::default(),
+            cx,
+            applying: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// A domain of ours.

@@ -7,6 +7,7 @@
 mod account;
 mod accounts;
 mod bodies;
+mod budgets;
 pub mod change;
 pub mod checkpoint;
 mod claims;
@@ -38,6 +39,7 @@ pub use account::{
     AccountLog, AppendBody, Appended, ChangeError, Changed, Copied, DeliverError, Delivered,
     Delivery, LogError, Told,
 };
+pub use budgets::Budgets;
 pub use claims::{Claims, FAN_PAGES_MAX};
 pub use directory::Directory;
 pub use hints::Hints;

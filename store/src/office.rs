@@ -9,6 +9,7 @@ use mail::{Account, RecordId, Seq};
 use crate::account::{self, AccountLog, DeliverError, Delivered, Delivery, LogError};
 use crate::accounts::Accounts;
 use crate::bodies::Bodies;
+use crate::budgets::Budgets;
 use crate::claims::Claims;
 use crate::context::Context;
 use crate::directory::Directory;
@@ -34,6 +35,7 @@ struct Parts {
     bodies: Arc<Bodies>,
     ingest: Arc<Ingest>,
     hints: Arc<Hints>,
+    budgets: Budgets,
     claims: Claims,
     writers: Writers,
     items: Items,
@@ -66,6 +68,7 @@ impl Store {
             accounts,
             bodies,
             hints,
+            budgets: Budgets::new(cx.clone()),
             claims: Claims::new(cx.clone()),
             writers: Writers::new(cx.clone()),
             items: Items::new(cx.clone()),
@@ -128,6 +131,12 @@ impl Store {
     #[must_use]
     pub fn ingest(&self) -> &Arc<Ingest> {
         &self.0.ingest
+    }
+
+    /// Daily budgets.
+    #[must_use]
+    pub fn budgets(&self) -> &Budgets {
+        &self.0.budgets
     }
 
     /// The index of a segment of many accounts (ingest or made); `None`: there is no such object.

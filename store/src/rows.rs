@@ -19,10 +19,11 @@ use engine::VALUE_BYTES_MAX;
 use mail::codec::{Malformed, Reader};
 
 pub use directory::{
-    AccountRow, AddressRow, Applied, ChangeRow, Credentials, DIRECTORY_CHANGES_MAX,
-    DirectoryChange, DirectoryNumber, DkimKey, DomainRow, MEMBER_SHARDS, MemberRow, Role, Roles,
-    Verifier, account_key, address_key, applied_key, change_key, changes_partition, domain_key,
-    domains_partition, group_member_key, group_members_partition, listing_key, listing_partition,
+    AccountRow, AddressRow, Applied, ChangeRow, Credentials, DIRECTORY_CHANGES_MAX, DKIM_KEYS_MAX,
+    DirectoryChange, DirectoryNumber, DkimKey, DomainRow, KeyUse, MEMBER_SHARDS, MemberRow, Role,
+    Roles, Verifier, account_key, address_key, applied_key, change_key, changes_partition,
+    domain_key, domains_partition, group_member_key, group_members_partition, listing_key,
+    listing_partition,
 };
 pub use hints::{
     BUDGET_BYTES_MAX, Budget, BudgetKind, BudgetOwner, HINT_ACCOUNTS_MAX, Hint, account_hash,

@@ -11,6 +11,7 @@ mod imap_commands;
 mod imap_extensions;
 mod kill;
 mod peers;
+mod policy;
 mod power_cut;
 mod process;
 mod real_mail;

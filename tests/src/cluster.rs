@@ -50,7 +50,8 @@ impl Cluster {
         let mut text = format!(
             "[office]\nhostname = \"mail.example.test\"\nedge = \"{name}\"\nroles = [{roles}]\n\n\
              [store]\ndirectory = \"store\"\n\n[limits]\ntrusted = [\"127.0.0.0/8\"]\n\n\
-             [timing]\nsweep = \"1s\"\n"
+             [policy]\nspf = \"off\"\ndkim = false\ndmarc = \"off\"\narc = false\n\
+             reverse = false\n\n[timing]\nsweep = \"1s\"\n"
         );
         if roles.contains("smtp") {
             for listener in LISTENERS {

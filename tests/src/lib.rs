@@ -23,4 +23,5 @@ pub mod sink;
 pub mod smtp;
 pub mod stream;
 pub mod wait;
+pub mod zone;
 pub mod zones;

@@ -12,7 +12,9 @@ use net::{Drain, Driver, Pace, Peer, Protocol, Service as _, Throttle, ThrottleO
 use proto::sasl::{Mechanism, Verifier};
 use proto::smtp::{Config, Limits, Role, Times};
 use store::Store;
-use store::rows::{AccountRow, AddressRow, Credentials, DirectoryChange, DomainRow};
+use store::rows::{
+    AccountRow, AddressRow, Credentials, DirectoryChange, DkimKey, DomainRow, KeyUse,
+};
 use store::segment::{Index, IndexRecord, Read};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
@@ -35,6 +37,7 @@ pub(super) struct Found {
     pub(super) prefix: String,
     pub(super) body: String,
     pub(super) recipients: Vec<String>,
+    pub(super) verdicts: mail::Verdicts,
 }
 
 fn address(text: &str) -> Address {
@@ -74,9 +77,19 @@ fn alias(name: &str, targets: &[&str]) -> DirectoryChange {
     DirectoryChange::Address(address(name), AddressRow::Alias(targets))
 }
 
+/// An Ed25519 key.
+fn key(selector: &str, used: KeyUse) -> DkimKey {
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let private_key = pair.to_pkcs8v1().unwrap().as_ref().to_vec();
+    DkimKey { selector: selector.into(), private_key, used }
+}
+
 async fn fill(store: &Store, iterations: u32) {
     let mut changes = vec![
-        DirectoryChange::Domain(Domain::parse("example.test").unwrap(), DomainRow::new()),
+        DirectoryChange::Domain(
+            Domain::parse("example.test").unwrap(),
+            DomainRow { dkim: vec![key("s1", KeyUse::Signing)], ..DomainRow::new() },
+        ),
         DirectoryChange::Domain(Domain::parse("catch.test").unwrap(), DomainRow::new()),
         alias("sales@example.test", &["ana@example.test"]),
         alias("both@example.test", &["ana@example.test", "bob@example.test"]),
@@ -100,7 +113,17 @@ impl Office {
 
     /// Passwords cost so many iterations; guessing is slowed like that.
     pub(super) async fn start_with(role: Role, iterations: u32, throttle: ThrottleOptions) -> Self {
-        Self::start_on(role, iterations, throttle, engine::Work::inline()).await
+        Self::start_tuned(role, iterations, throttle, |_, _| {}).await
+    }
+
+    /// With other options.
+    pub(super) async fn start_tuned(
+        role: Role,
+        iterations: u32,
+        throttle: ThrottleOptions,
+        tune: impl FnOnce(&mut Options, &Engines),
+    ) -> Self {
+        Self::build(role, iterations, throttle, engine::Work::inline(), tune).await
     }
 
     /// Passwords are checked there.
@@ -109,6 +132,16 @@ impl Office {
         iterations: u32,
         throttle: ThrottleOptions,
         work: engine::Work,
+    ) -> Self {
+        Self::build(role, iterations, throttle, work, |_, _| {}).await
+    }
+
+    async fn build(
+        role: Role,
+        iterations: u32,
+        throttle: ThrottleOptions,
+        work: engine::Work,
+        tune: impl FnOnce(&mut Options, &Engines),
     ) -> Self {
         let world = World::default();
         let engines = Engines { work, ..world.process("edge") };
@@ -128,7 +161,8 @@ impl Office {
             limits: Limits::default(),
             times: Times::default(),
         };
-        let options = Options { iterations, ..Options::new(Arc::new(core), vec![1; 32]) };
+        let mut options = Options { iterations, ..Options::new(Arc::new(core), vec![1; 32]) };
+        tune(&mut options, &engines);
         let throttle = Throttle::new(throttle, engines.clock.clone());
         let service = Smtp::new(options, store, throttle);
         Self { world, engines, service, drain: Drain::new() }
@@ -285,6 +319,7 @@ fn found(segment: &Bytes) -> Vec<Found> {
             record: record.location.id.to_string(),
             prefix: text(&whole[..prefix]),
             body: text(&whole[prefix..]),
+            verdicts: mail::Verdicts::decode(&record.verdicts).unwrap(),
             recipients: envelope.recipients.iter().map(|r| r.path.to_string()).collect(),
         }
     };

@@ -203,3 +203,61 @@ async fn when_too_many_passwords_wait_to_be_checked_more_are_told_to_come_again(
         assert_eq!(refused, "454 4.7.0 Temporary authentication failure\r\n");
     }
 }
+
+// RFC 6376: what our people send is signed for their domain, once by each kind of key.
+#[tokio::test(start_paused = true)]
+async fn submissions_are_signed() {
+    let office = Office::start(Role::Submission).await;
+    let mut client = ana(&office).await;
+    let text = format!("From: ana@example.test\r\nBcc: secret@example.test\r\n{}", message("x"));
+    client.send("<ana@example.test>", &["bob@example.test"], &text).await.expect(250);
+    let [stored] = &office.stored().await[..] else { panic!("one message") };
+    let unfolded = stored.prefix.replace("\r\n\t", " ");
+    let lines: Vec<_> = unfolded.lines().collect();
+    let begin = "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.test; s=s1;";
+    assert!(lines[0].starts_with("Return-Path:") && lines[1].starts_with(begin), "{unfolded}");
+    assert!(lines[2].starts_with("Received: from client.test ([127.0.0.1])"), "{unfolded}");
+    // What is signed is what is stored, Date and Message-ID with it.
+    let whole = format!("{}{}", stored.prefix, stored.body);
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let key = mail::dkim::SigningKey::from_pkcs8(pair.to_pkcs8v1().unwrap().as_ref()).unwrap();
+    crate::policy::tests::assert_signed(&whole, "s1._domainkey.example.test", &key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_people_are_is_not_told() {
+    let office = Office::start_tuned(Role::Submission, 4096, ThrottleOptions::default(), |o, _| {
+        o.hide_client = true;
+        o.sign = false;
+    });
+    let office = office.await;
+    let mut client = ana(&office).await;
+    client.send("<ana@example.test>", &["bob@example.test"], &message("x")).await.expect(250);
+    let [stored] = &office.stored().await[..] else { panic!("one message") };
+    assert!(
+        stored.prefix.contains("Received: by mx.example.test with ESMTPA"),
+        "{}",
+        stored.prefix
+    );
+    assert!(!stored.prefix.contains("127.0.0.1") && !stored.prefix.contains("laptop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_has_its_limit() {
+    let office = Office::start_tuned(Role::Submission, 4096, ThrottleOptions::default(), |o, _| {
+        o.daily = crate::Daily { messages: Some(2), recipients: Some(3) };
+    });
+    let office = office.await;
+    let mut client = ana(&office).await;
+    let both = ["bob@example.test", "ana@example.test"];
+    client.send("<ana@example.test>", &both, &message("1")).await.expect(250);
+    let reply = client.send("<ana@example.test>", &both, &message("2")).await;
+    assert!(reply.text.starts_with("452 4.7.1 The limit of 3 recipients a day"), "{}", reply.text);
+    client.send("<ana@example.test>", &both[..1], &message("3")).await.expect(250);
+    let reply = client.send("<ana@example.test>", &both[..1], &message("4")).await;
+    assert!(reply.text.starts_with("452 4.7.1 The limit of"), "{}", reply.text);
+    assert_eq!(office.stored().await.len(), 2);
+    office.pause(24 * 60 * 60).await;
+    let mut client = ana(&office).await;
+    client.send("<ana@example.test>", &both, &message("5")).await.expect(250);
+}

@@ -3,7 +3,7 @@ use super::*;
 fn received<'a>(helo: &'a str, recipient: Option<&'a Path>) -> Received<'a> {
     Received {
         helo,
-        peer: [192, 0, 2, 1].into(),
+        peer: Some([192, 0, 2, 1].into()),
         peer_name: Some("client.example.org"),
         by: "mx.example.test",
         with: With { extended: true, tls: true, ..With::default() },
@@ -23,9 +23,10 @@ fn received_says_who_how_and_when() {
          \twith ESMTPS (TLSv1.3 TLS_AES_256_GCM_SHA384) id 00ff for <ana@example.test>;\r\n\
          \tTue, 24 Nov 2026 20:52:15 +0000\r\n"
     );
-    let v6 =
-        Received { peer: "2001:db8::1".parse().unwrap(), peer_name: None, ..received("x", None) };
+    let v6 = Received { peer: "2001:db8::1".parse().ok(), peer_name: None, ..received("x", None) };
     assert!(v6.field().contains("from x ([IPv6:2001:db8::1]) by"));
+    let hidden = Received { peer: None, ..received("laptop", None) };
+    assert!(hidden.field().starts_with("Received: by mx.example.test with ESMTPS"));
 }
 
 #[test]

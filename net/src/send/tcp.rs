@@ -36,7 +36,7 @@ impl Tcp {
     async fn connect(&self, call: &Call, starttls: StartTls) -> Result<TcpChannel, Fault> {
         let Call { from, address, reach, limits, .. } = call;
         let clock = &self.clock;
-        let stream = connect::connect(clock, from.source, *address, reach, limits.connect).await?;
+        let stream = connect(clock, from.source, *address, reach, limits.connect).await?;
         let mut stream: BoxStream = Box::new(stream);
         let (mut session, mut info) = (None, None);
         if let Security::Implicit(verify) = &call.security {

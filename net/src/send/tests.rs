@@ -1,6 +1,6 @@
 //! Real sockets on loopback, against a small server that says what a script says.
 
-mod certificates;
+pub(crate) mod certificates;
 mod host;
 
 use std::net::IpAddr;

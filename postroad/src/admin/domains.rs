@@ -3,8 +3,9 @@
 use mail::Domain;
 use serde::Serialize;
 use store::directory::ListCursor;
-use store::rows::{DirectoryChange, DomainRow};
+use store::rows::{DirectoryChange, DomainRow, KeyUse};
 
+use super::keys::{self, DnsRecord};
 use super::{Admin, AdminError, domain_name};
 
 /// Addresses looked at when a domain is shown; more are told as "at least".
@@ -31,19 +32,27 @@ pub struct DomainDetails {
     pub aliases: usize,
     /// There are more: counting stopped.
     pub more: bool,
+    /// What to publish so that its mail is believed.
+    pub records: Vec<DnsRecord>,
 }
 
 impl Admin {
-    /// Makes a domain one of ours. Its name, as it is kept, is returned.
+    /// Makes a domain one of ours, with keys that sign its mail. Its name, as it is kept, is
+    /// returned.
     /// # Errors
     /// [`AdminError::Exists`], or as [`AdminError`] says.
     pub async fn add_domain(&self, name: &str) -> Result<DomainSummary, AdminError> {
         let domain = domain_name(name)?;
+        if self.look().await?.domain(&domain).await?.is_some() {
+            return Err(AdminError::Exists { name: domain.to_string() });
+        }
+        let dkim = self.fresh_keys(KeyUse::Signing)?;
         self.change(async |directory| {
             if directory.domain(&domain).await?.is_some() {
                 return Err(AdminError::Exists { name: domain.to_string() });
             }
-            let change = DirectoryChange::Domain(domain.clone(), DomainRow::new());
+            let row = DomainRow { dkim: dkim.clone(), ..DomainRow::new() };
+            let change = DirectoryChange::Domain(domain.clone(), row);
             Ok((vec![change], DomainSummary { domain: domain.to_string() }))
         })
         .await
@@ -76,15 +85,17 @@ impl Admin {
     pub async fn domain(&self, name: &str) -> Result<DomainDetails, AdminError> {
         let domain = domain_name(name)?;
         let directory = self.look().await?;
-        if directory.domain(&domain).await?.is_none() {
+        let Some(row) = directory.domain(&domain).await? else {
             return Err(AdminError::NotFound { what: "domain", name: domain.to_string() });
-        }
+        };
+        let now = self.store.engines().index.now();
         let mut details = DomainDetails {
             domain: domain.to_string(),
             unicode: domain.to_unicode(),
             accounts: 0,
             aliases: 0,
             more: false,
+            records: keys::records(&domain, &row, now),
         };
         let mut cursor = Some(ListCursor::default());
         while let Some(from) = cursor {

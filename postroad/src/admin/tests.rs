@@ -279,3 +279,51 @@ async fn aliases_are_in_the_way_of_removing_their_account() {
     let due = world.rows().into_iter().filter(|(key, _)| key.partition.starts_with(b"dm")).count();
     assert_eq!(due, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_change_with_an_overlap() {
+    let world = World::new(WorldOptions::default());
+    let admin = admin(&world, "a");
+    admin.add_domain("example.test").await.unwrap();
+    let states = |keys: &[KeyInfo]| -> Vec<String> {
+        let one = |key: &KeyInfo| format!("{} {} {}", key.selector, key.algorithm, key.state);
+        keys.iter().map(one).collect()
+    };
+    let made = admin.domain_keys("example.test").await.unwrap();
+    let [rsa, ed25519] = &made[..] else { panic!("{made:?}") };
+    assert_eq!((rsa.algorithm, ed25519.algorithm), ("rsa-sha256", "ed25519-sha256"));
+    assert!(rsa.record.starts_with("v=DKIM1; k=rsa; p=") && rsa.state == "signing");
+    let domain = Domain::parse("example.test").unwrap();
+    let signing = async || {
+        admin.store.directory().refresh();
+        let signers = admin.store.directory().signers(&domain).await.unwrap();
+        signers.into_iter().map(|signer| signer.selector).collect::<Vec<_>>()
+    };
+    let old = signing().await;
+    let shown = admin.domain("example.test").await.unwrap();
+    assert!(shown.records.iter().any(|one| one.name == ed25519.name));
+    let line = shown.records[0].zone_line();
+    assert!(line.split('"').all(|part| part.len() <= 255) && line.contains("\" \""), "{line}");
+    // They are published first, and sign when it is said.
+    let keys = admin.rotate_keys("example.test", None).await.unwrap();
+    assert_eq!(states(&keys)[2..].iter().filter(|one| one.ends_with("waiting")).count(), 2);
+    assert_eq!(signing().await, old);
+    assert!(admin.rotate_keys("example.test", None).await.is_err());
+    let keys = admin.activate_keys("example.test").await.unwrap();
+    assert!(states(&keys)[..2].iter().all(|one| one.ends_with("retired")), "{keys:?}");
+    let new = signing().await;
+    assert!(new.iter().all(|one| !old.contains(one)) && new.len() == 2);
+    assert!(admin.remove_key("example.test", &new[0]).await.is_err(), "it signs");
+    for selector in &old {
+        admin.remove_key("example.test", selector).await.unwrap();
+    }
+    // Or when a time has come.
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    admin.rotate_keys("example.test", Some(day)).await.unwrap();
+    assert_eq!(signing().await, new);
+    admin.store.engines().clock.sleep(day * 2).await;
+    assert!(signing().await.iter().all(|one| !new.contains(one)));
+    let keys = admin.domain_keys("example.test").await.unwrap();
+    assert!(states(&keys)[..2].iter().all(|one| one.ends_with("retired")), "{keys:?}");
+    assert!(!format!("{keys:?}").contains("private"));
+}

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use jiff::Timestamp as Moment;
 
 use super::{Json, ask, print};
-use crate::admin::{Admin, NewAccount, Quota};
+use crate::admin::{Admin, DnsRecord, KeyInfo, NewAccount, Quota};
 use crate::config::{ByteSize, Config};
 use crate::failure::Failure;
 
@@ -44,6 +44,9 @@ pub(super) enum DomainVerb {
         #[command(flatten)]
         json: Json,
     },
+    /// The keys that sign a domain's mail (DKIM)
+    #[command(subcommand)]
+    Keys(KeysVerb),
     /// Remove a domain that has no addresses any more
     #[command(after_help = "Example: postroad domain remove example.org")]
     Remove {
@@ -57,8 +60,12 @@ impl DomainVerb {
         match self {
             Self::Add { domain } => {
                 let added = admin.add_domain(&domain).await?;
-                print::line(&format!("added {}", added.domain))
+                print::line(&format!(
+                    "added {}; `postroad domain show {}` tells what to publish",
+                    added.domain, added.domain
+                ))
             }
+            Self::Keys(verb) => verb.run(admin).await,
             Self::List(Json { json }) => {
                 let domains = admin.domains().await?;
                 if json {
@@ -77,7 +84,12 @@ impl DomainVerb {
                     ("unicode", shown.unicode),
                     ("accounts", format!("{}{more}", shown.accounts)),
                     ("aliases", format!("{}{more}", shown.aliases)),
-                ])
+                ])?;
+                print::line("\nTo publish:")?;
+                for record in &shown.records {
+                    print::line(&record.zone_line())?;
+                }
+                Ok(())
             }
             Self::Remove { domain } => {
                 admin.remove_domain(&domain).await?;
@@ -85,6 +97,73 @@ impl DomainVerb {
             }
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysVerb {
+    /// List the keys and the records to publish
+    #[command(after_help = "Example: postroad domain keys list example.org")]
+    List {
+        /// The domain
+        domain: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Make new keys; they sign once they are activated, and the old ones stay published
+    #[command(after_help = "Example: postroad domain keys rotate example.org --after 2d\n\n\
+        Publish the new records first. Remove the old keys, and their records, some days after \
+        the new ones sign.")]
+    Rotate {
+        /// The domain
+        domain: String,
+        /// Let the new keys sign after this time, like 2d
+        #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "activate")]
+        after: Option<Duration>,
+        /// Let the keys that wait sign from now on
+        #[arg(long)]
+        activate: bool,
+    },
+    /// Remove a key that signs no more
+    #[command(after_help = "Example: postroad domain keys remove example.org r202601")]
+    Remove {
+        /// The domain
+        domain: String,
+        /// The key's selector
+        selector: String,
+    },
+}
+
+impl KeysVerb {
+    async fn run(self, admin: &Admin) -> Result<(), Failure> {
+        let (keys, json) = match self {
+            Self::List { domain, json: Json { json } } => (admin.domain_keys(&domain).await?, json),
+            Self::Rotate { domain, activate: true, .. } => {
+                (admin.activate_keys(&domain).await?, false)
+            }
+            Self::Rotate { domain, after, .. } => (admin.rotate_keys(&domain, after).await?, false),
+            Self::Remove { domain, selector } => {
+                (admin.remove_key(&domain, &selector).await?, false)
+            }
+        };
+        if json {
+            return print::json(&keys);
+        }
+        let row = |one: &KeyInfo| {
+            let from = one.from_ms.map(|ms| format!(" until {}", moment(ms))).unwrap_or_default();
+            [one.selector.clone(), one.algorithm.to_owned(), format!("{}{from}", one.state)]
+        };
+        print::table(["SELECTOR", "ALGORITHM", "STATE"], keys.iter().map(row))?;
+        print::line("\nTo publish:")?;
+        for KeyInfo { name, record, .. } in keys {
+            print::line(&DnsRecord { name, kind: "TXT", value: record }.zone_line())?;
+        }
+        Ok(())
+    }
+}
+
+/// A time with its unit.
+fn time(text: &str) -> Result<Duration, String> {
+    crate::config::parse_time(text).ok_or_else(|| "write a time like 2d or 12h".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -27,6 +27,7 @@ pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: 
     listeners(config, tree, mistakes);
     certificates(config, tree, mistakes);
     resolvers(config, tree, mistakes);
+    policy(config, tree, mistakes);
 }
 
 /// Who validates must be named: the system's resolvers may be anybody's.
@@ -37,6 +38,37 @@ fn resolvers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             "`dns.validates` without `dns.servers`",
             "name the resolvers that validate, such as servers = [\"127.0.0.1:53\"]",
         );
+    }
+}
+
+fn policy(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    for domain in &config.policy.arc_trusted {
+        if mail::Domain::parse(domain).is_err() {
+            let problem = format!("`policy.arc_trusted` cannot name \"{domain}\"");
+            let at = origin(tree, &["policy", "arc_trusted"]);
+            mistakes.add(&at, problem, "write domains, like lists.example.org");
+        }
+    }
+    for (name, list) in &config.blocklists {
+        let at = origin(tree, &["blocklists", name]);
+        let zone = list.zone.as_deref().unwrap_or_default();
+        if mail::Domain::parse(zone).is_err() {
+            let problem = format!("`blocklists.{name}.zone` cannot be \"{zone}\"");
+            mistakes.add(&at, problem, "write the list's zone, like zen.example.org");
+        }
+    }
+    for (key, url) in [("url", &config.spam.url), ("learn_url", &config.spam.learn_url)] {
+        let fits =
+            |url: &String| ["http://", "https://"].iter().any(|start| url.starts_with(start));
+        if let Some(url) = url.as_ref().filter(|url| !fits(url)) {
+            let problem = format!("`spam.{key}` cannot be \"{url}\"");
+            let at = origin(tree, &["spam", key]);
+            mistakes.add(&at, problem, "write it like http://127.0.0.1:11333");
+        }
+    }
+    if config.blocklists.len() > 16 {
+        let at = origin(tree, &["blocklists"]);
+        mistakes.add(&at, "more than 16 blocklists", "leave the best ones");
     }
 }
 

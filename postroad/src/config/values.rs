@@ -77,6 +77,11 @@ pub(crate) fn span(text: &str) -> Option<Duration> {
     Duration::from_text(text)
 }
 
+/// A time as it is written everywhere: `30s`, `2d`.
+pub(crate) fn parse_time(text: &str) -> Option<Duration> {
+    Duration::from_text(text)
+}
+
 impl Scalar for Duration {
     const KIND: &'static str = "a time, like \"30s\" (ms, s, m, h, d)";
     fn from_text(text: &str) -> Option<Self> {
@@ -282,6 +287,30 @@ words! {
     "one of auto, text, json"
 }
 
+words! {
+    /// What is done with the result of a check.
+    pub enum CheckAction {
+        /// The check is not made.
+        Off = "off",
+        /// Its result is noted in the message, and does nothing.
+        Note = "note",
+        /// What the domain's owner asks for is done.
+        Honour = "honour",
+    }
+    "one of off, note, honour"
+}
+
+words! {
+    /// What is done with mail from who is on a blocklist.
+    pub enum BlockAction {
+        /// It is refused.
+        Reject = "reject",
+        /// It goes to Junk.
+        Junk = "junk",
+    }
+    "one of reject, junk"
+}
+
 /// Reads one word; a mistake leaves `None`.
 fn scalar<T: Scalar>(tree: &Tree, path: &str, mistakes: &mut Mistakes) -> Option<T> {
     let text = match &tree.value {
@@ -327,8 +356,24 @@ macro_rules! scalar_nodes {
     )+};
 }
 scalar_nodes!(
-    bool, u32, u64, usize, String, PathBuf, Duration, ByteSize, SocketAddr, IpAddr, Network, Role,
-    RouteTls, Protocol, Tls, LogFormat
+    bool,
+    u32,
+    u64,
+    usize,
+    String,
+    PathBuf,
+    Duration,
+    ByteSize,
+    SocketAddr,
+    IpAddr,
+    Network,
+    Role,
+    RouteTls,
+    Protocol,
+    Tls,
+    LogFormat,
+    CheckAction,
+    BlockAction
 );
 
 impl<T: Scalar> Node for Option<T> {

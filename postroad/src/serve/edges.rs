@@ -16,6 +16,7 @@ use store::Store;
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::office;
+use crate::serve::policy::Policy;
 use crate::serve::sending;
 
 /// Starts the functions of this process's roles.
@@ -45,6 +46,7 @@ pub(super) async fn start(
         store,
         secret: office::secret(store).await?,
         throttle: throttle(config, server),
+        policy: Policy::new(config, store)?,
     };
     let operator = Operator::new(store.engines().clone(), server.drain.clone(), metrics);
     let operator = Arc::new(operator);
@@ -89,6 +91,7 @@ struct Shared<'a> {
     store: &'a Store,
     secret: Vec<u8>,
     throttle: Throttle,
+    policy: Policy,
 }
 
 impl Shared<'_> {
@@ -125,9 +128,20 @@ impl Shared<'_> {
             limits,
             times,
         };
+        let limit = |most: u64| (most > 0).then_some(most);
         let options = edge_smtp::Options {
             iterations: config.login.iterations,
             quota_bytes: config.limits.quota.map(|size| size.0),
+            judge: self.policy.judge.clone(),
+            blocklists: self.policy.blocklists.clone(),
+            greylist: self.policy.greylist.clone(),
+            spam: self.policy.spam.clone(),
+            sign: submission.sign,
+            hide_client: submission.hide_client,
+            daily: edge_smtp::Daily {
+                messages: limit(submission.messages_per_day),
+                recipients: limit(submission.recipients_per_day),
+            },
             leaving: sending::leaving(config),
             ..edge_smtp::Options::new(Arc::new(core), self.secret.clone())
         };

@@ -9,7 +9,7 @@ mod changes;
 
 use engine::{Key, Version};
 use mail::codec::{Malformed, Reader, put_varint};
-use mail::{AccountId, Address, Domain};
+use mail::{AccountId, Address, Domain, Timestamp};
 
 use super::{RowValue, put_list, put_text, shard_of, take_list};
 
@@ -208,6 +208,21 @@ pub fn domain_key(domain: &Domain) -> Key {
     Key::new(domains_partition(), domain.as_str().as_bytes().to_vec())
 }
 
+/// Most signing keys of a domain: two kinds, each waiting, signing and retired.
+pub const DKIM_KEYS_MAX: usize = 6;
+
+/// What a signing key is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It signs, until a newer key of its kind does.
+    #[default]
+    Signing,
+    /// It is to be published, and signs from then on, or when somebody says so.
+    Waiting(Option<Timestamp>),
+    /// It signs no more, and is still published for mail that is under way.
+    Retired,
+}
+
 /// A DKIM signing key of a domain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DkimKey {
@@ -215,12 +230,51 @@ pub struct DkimKey {
     pub selector: String,
     /// PKCS #8, at most 4 KiB.
     pub private_key: Vec<u8>,
+    /// What it is for.
+    pub used: KeyUse,
+}
+
+impl KeyUse {
+    fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Signing => out.push(0),
+            Self::Waiting(None) => out.push(1),
+            Self::Waiting(Some(from)) => {
+                out.push(2);
+                put_varint(out, from.millis());
+            }
+            Self::Retired => out.push(3),
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match reader.byte()? {
+            0 => Self::Signing,
+            1 => Self::Waiting(None),
+            2 => Self::Waiting(Some(Timestamp(reader.varint()?))),
+            3 => Self::Retired,
+            _ => return Err(Malformed("use of a key")),
+        })
+    }
+
+    /// Whether such a key may sign now.
+    #[must_use]
+    pub fn signs(self, now: Timestamp) -> bool {
+        match self {
+            Self::Signing => true,
+            Self::Waiting(from) => from.is_some_and(|from| from <= now),
+            Self::Retired => false,
+        }
+    }
 }
 
 /// Never shows the key.
 impl std::fmt::Debug for DkimKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DkimKey").field("selector", &self.selector).finish_non_exhaustive()
+        f.debug_struct("DkimKey")
+            .field("selector", &self.selector)
+            .field("used", &self.used)
+            .finish_non_exhaustive()
     }
 }
 
@@ -229,7 +283,7 @@ impl std::fmt::Debug for DkimKey {
 pub struct DomainRow {
     /// It was removed.
     pub tombstone: bool,
-    /// Signing keys, at most 3.
+    /// Signing keys, the newest last; at most [`DKIM_KEYS_MAX`].
     pub dkim: Vec<DkimKey>,
     /// Pools of egress addresses by name, at most 32 of 63 bytes.
     pub egress_pools: Vec<String>,
@@ -261,10 +315,15 @@ impl RowValue for DomainRow {
     const NAME: &'static str = "domain row";
 
     fn put(&self, out: &mut Vec<u8>) -> Option<()> {
-        out.push(u8::from(self.tombstone));
-        put_list(out, &self.dkim, 3, |out, key| {
+        // 2: what each key is for is told too.
+        let uses = self.dkim.iter().any(|key| key.used != KeyUse::Signing);
+        out.push(if uses && !self.tombstone { 2 } else { u8::from(self.tombstone) });
+        put_list(out, &self.dkim, DKIM_KEYS_MAX, |out, key| {
             put_text(out, &key.selector, 63)?;
             mail::codec::put_bytes(out, &key.private_key);
+            if uses && !self.tombstone {
+                key.used.put(out);
+            }
             (key.private_key.len() <= 4096).then_some(())
         })?;
         put_list(out, &self.egress_pools, 32, |out, pool| put_text(out, pool, 63))?;
@@ -275,14 +334,17 @@ impl RowValue for DomainRow {
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let tombstone = match reader.byte()? {
-            0 => false,
-            1 => true,
+        let (tombstone, uses) = match reader.byte()? {
+            0 => (false, false),
+            1 => (true, false),
+            2 => (false, true),
             _ => return Err(Malformed(Self::NAME)),
         };
-        let dkim = take_list(reader, 3, |r| {
+        let dkim = take_list(reader, DKIM_KEYS_MAX, |r| {
             let selector = r.str(63)?.to_owned();
-            Ok(DkimKey { selector, private_key: r.bytes(4096)?.to_vec() })
+            let private_key = r.bytes(4096)?.to_vec();
+            let used = if uses { KeyUse::take(r)? } else { KeyUse::Signing };
+            Ok(DkimKey { selector, private_key, used })
         })?;
         let egress_pools = take_list(reader, 32, |r| Ok(r.str(63)?.to_owned()))?;
         let policies =
@@ -308,6 +370,10 @@ mod tests {
         assert_eq!(DirectoryNumber::from_version(number(3, 9).version()), number(3, 9));
     }
 
+    fn key(used: KeyUse) -> DkimKey {
+        DkimKey { selector: "s1".into(), private_key: vec![1; 48], used }
+    }
+
     #[test]
     fn rows_survive() {
         survives(&AddressRow::Tombstone);
@@ -319,11 +385,18 @@ mod tests {
         survives(&MemberRow::Present(Some(AccountId([3; 16]))));
         survives(&DomainRow::tombstone());
         survives(&DomainRow {
-            dkim: vec![DkimKey { selector: "s1".into(), private_key: vec![1; 48] }],
+            dkim: vec![key(KeyUse::Signing)],
             egress_pools: vec!["west".into()],
             policies: vec![("mta-sts".into(), "enforce".into())],
             ..DomainRow::new()
         });
+        let uses = [
+            KeyUse::Signing,
+            KeyUse::Waiting(None),
+            KeyUse::Waiting(Some(Timestamp(7))),
+            KeyUse::Retired,
+        ];
+        survives(&DomainRow { dkim: uses.map(key).to_vec(), ..DomainRow::new() });
         assert!(AddressRow::Alias(vec![address("a@b.test"); 101]).encode().is_err());
     }
 

@@ -93,6 +93,8 @@ pub enum BudgetKind {
     Sends,
     /// Reports counted, per day.
     Reports,
+    /// Messages sent, per day.
+    Messages,
 }
 
 /// Key of a budget row. Written by version; expires after two days.
@@ -113,6 +115,7 @@ pub fn budget_key(owner: &BudgetOwner, kind: BudgetKind) -> Key {
         BudgetKind::Pop3Lock => 1,
         BudgetKind::Sends => 2,
         BudgetKind::Reports => 3,
+        BudgetKind::Messages => 4,
     };
     Key::new(partition, vec![kind])
 }

@@ -11,7 +11,7 @@ use net::dns::{Answer, Dns, DnsFault, Mx, Tlsa};
 
 /// A record.
 #[derive(Clone, Debug)]
-pub(in crate::policy) enum Rr {
+pub(crate) enum Rr {
     Txt(String),
     Address(IpAddr),
     Mx(u16, String),
@@ -25,22 +25,22 @@ pub(in crate::policy) enum Rr {
 }
 
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Zone {
+pub(crate) struct Zone {
     names: BTreeMap<String, Vec<Rr>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Zone {
-    pub(in crate::policy) fn with(mut self, name: &str, rr: Rr) -> Self {
+    pub(crate) fn with(mut self, name: &str, rr: Rr) -> Self {
         self.names.entry(name.to_ascii_lowercase()).or_default().push(rr);
         self
     }
 
-    pub(in crate::policy) fn txt(self, name: &str, text: &str) -> Self {
+    pub(crate) fn txt(self, name: &str, text: &str) -> Self {
         self.with(name, Rr::Txt(text.to_owned()))
     }
 
-    pub(in crate::policy) fn address(self, name: &str, address: &str) -> Self {
+    pub(crate) fn address(self, name: &str, address: &str) -> Self {
         self.with(name, Rr::Address(address.parse().unwrap()))
     }
 
@@ -67,7 +67,7 @@ impl Zone {
         Err(DnsFault::Temporary("timeout".to_owned()))
     }
 
-    pub(in crate::policy) fn reverse(ip: IpAddr) -> String {
+    pub(crate) fn reverse(ip: IpAddr) -> String {
         match ip {
             IpAddr::V4(v4) => {
                 let [a, b, c, d] = v4.octets();

@@ -66,6 +66,10 @@ impl Authority {
 }
 
 impl Leaf {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+
     pub(super) fn tlsa(&self, usage: u8, selector: u8, matching: u8) -> Tlsa {
         tlsa(&self.der, usage, selector, matching)
     }

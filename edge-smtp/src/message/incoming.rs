@@ -1,0 +1,56 @@
+//! What is thought of a message from outside before it is taken.
+
+use mail::verdicts::Found;
+use mail::{Envelope, Verdicts};
+use proto::smtp::Session as Client;
+use store::Taken;
+
+use super::Refusal;
+use crate::policy::Arrival;
+use crate::replies;
+use crate::session::Caller;
+
+/// Judges it by its authentication, by who lists its client, and by the spam filter. The whole message is held in memory meanwhile, within the budget of the process.
+pub(super) async fn judge(
+    envelope: &Envelope,
+    taken: &Taken,
+    caller: &Caller,
+    client: &Client,
+) -> Result<Option<Verdicts>, Refusal> {
+    let options = &caller.shared.options;
+    if options.judge.is_none() && options.spam.is_none() && caller.listed.is_none() {
+        return Ok(None);
+    }
+    let whole = taken.whole().await.map_err(|error| replies::not_stored(&error))?;
+    let arrival = Arrival {
+        peer: caller.peer.address,
+        helo: client.hello().unwrap_or("unknown"),
+        sender: envelope.sender.as_ref(),
+        host: &options.core.host,
+        at: caller.shared.store.engines().index.now(),
+        message: &whole,
+    };
+    let mut verdicts = Verdicts::default();
+    if let Some(judge) = &options.judge {
+        let judgement = judge.judge(&arrival).await;
+        if let Some(reply) = judgement.refused {
+            return Err(Ok(reply));
+        }
+        verdicts = judgement.verdicts;
+    }
+    if let Some(listed) = &caller.listed {
+        listed.tell(&mut verdicts);
+    }
+    if let Some(spam) = &options.spam
+        && let Some(reply) = spam.ask(&arrival, envelope, &mut verdicts).await
+    {
+        return Err(Ok(reply));
+    }
+    Ok(Some(verdicts))
+}
+
+/// The client's name that leads back to it.
+pub(super) fn reverse_name(verdicts: &Verdicts) -> Option<&str> {
+    let reverse = verdicts.reverse.as_ref()?;
+    (reverse.found == Found::Pass).then_some(reverse.name.as_str())
+}

@@ -1,0 +1,106 @@
+//! Policies that come, change, hide and end.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::dns::{Answer, DnsFault, Mx, Tlsa};
+use crate::driver::tests_support::ManualClock;
+
+/// A domain whose record and policy file can be changed.
+#[derive(Default)]
+struct Scene {
+    record: Mutex<Option<&'static str>>,
+    file: Mutex<Option<String>>,
+    fetched: Mutex<usize>,
+}
+
+#[async_trait]
+impl Policies for Scene {
+    async fn fetch(&self, _: &Domain) -> Result<String, String> {
+        *self.fetched.lock().unwrap() += 1;
+        self.file.lock().unwrap().clone().ok_or_else(|| "hidden".to_owned())
+    }
+}
+
+#[async_trait]
+impl Dns for Scene {
+    async fn txt(&self, name: &str) -> Result<Answer<String>, DnsFault> {
+        assert_eq!(name, "_mta-sts.example.net");
+        let record = self.record.lock().unwrap().ok_or(DnsFault::NoSuchName)?;
+        let records = record.split('|').map(str::to_owned).collect();
+        Ok(Answer { records, secure: false, ttl: Duration::ZERO, canonical: None })
+    }
+    async fn mx(&self, _: &Domain) -> Result<Answer<Mx>, DnsFault> {
+        Err(DnsFault::NoData)
+    }
+    async fn addresses(&self, _: &str) -> Result<Answer<IpAddr>, DnsFault> {
+        Err(DnsFault::NoData)
+    }
+    async fn tlsa(&self, _: &str, _: u16) -> Result<Answer<Tlsa>, DnsFault> {
+        Err(DnsFault::NoData)
+    }
+    async fn ptr(&self, _: IpAddr) -> Result<Answer<String>, DnsFault> {
+        Err(DnsFault::NoData)
+    }
+    async fn listed(&self, _: &str) -> Result<Answer<Ipv4Addr>, DnsFault> {
+        Err(DnsFault::NoData)
+    }
+}
+
+impl Scene {
+    fn record(&self, text: Option<&'static str>) {
+        *self.record.lock().unwrap() = text;
+    }
+    fn file(&self, mode: Option<&str>) {
+        let text =
+            |mode| format!("version: STSv1\nmode: {mode}\nmx: mx.example.net\nmax_age: 86400\n");
+        *self.file.lock().unwrap() = mode.map(text);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_kept_whatever_becomes_of_record_and_file() {
+    let scene = Arc::new(Scene::default());
+    let clock = Arc::new(ManualClock::default());
+    let sts = Sts::new(scene.clone(), scene.clone(), clock.clone());
+    let domain = Domain::parse("example.net").unwrap();
+    let mode = async || sts.policy(&domain).await.map(|policy| policy.mode);
+    let fetched = || *scene.fetched.lock().unwrap();
+    // Without a record nothing is fetched.
+    assert_eq!((mode().await, fetched()), (None, 0));
+    // A file that cannot be had: no policy, and it is left alone for a while.
+    scene.record(Some("v=STSv1; id=1"));
+    assert_eq!((mode().await, mode().await, fetched()), (None, None, 1));
+    scene.file(Some("enforce"));
+    assert_eq!((mode().await, fetched()), (None, 1));
+    clock.advance(FETCH_PAUSE);
+    assert_eq!(
+        (mode().await, mode().await, fetched()),
+        (Some(Mode::Enforce), Some(Mode::Enforce), 2)
+    );
+    // F4: hidden, twice or changed without success: the old one stays.
+    for (record, file) in [(None, Some("none")), (Some("v=STSv1; id=1|v=STSv1; id=2"), None)] {
+        scene.record(record);
+        scene.file(file);
+        assert_eq!((mode().await, fetched()), (Some(Mode::Enforce), 2));
+    }
+    scene.record(Some("v=STSv1; id=2"));
+    assert_eq!(
+        (mode().await, mode().await, fetched()),
+        (Some(Mode::Enforce), Some(Mode::Enforce), 3)
+    );
+    // Changed by who may.
+    scene.file(Some("testing"));
+    clock.advance(FETCH_PAUSE);
+    assert_eq!((mode().await, fetched()), (Some(Mode::Testing), 4));
+    scene.record(Some("v=STSv1; id=3"));
+    scene.file(Some("none"));
+    assert_eq!((mode().await, mode().await, fetched()), (None, None, 5));
+    // It ends with its time.
+    scene.record(Some("v=STSv1; id=4"));
+    scene.file(Some("enforce"));
+    assert_eq!(mode().await, Some(Mode::Enforce));
+    scene.file(None);
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(mode().await, None);
+}
