@@ -7,6 +7,7 @@
 //! [`engine::Tasks`]. A [`Peer`] is who really talks to us, which need not be the socket's other
 //! end (PROXY protocol, links).
 
+pub mod acme;
 pub mod dns;
 mod drain;
 mod driver;

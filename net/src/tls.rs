@@ -3,11 +3,12 @@
 //!
 //! The process-wide crypto provider is installed once, in `main`, never here.
 
-mod files;
+pub(crate) mod files;
 pub(crate) mod session;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use mail::Timestamp;
 use proto::Tls;
@@ -41,6 +42,40 @@ pub enum TlsConfig {
         /// Host names and addresses it is for; at least one.
         names: Vec<String>,
     },
+    /// One that somebody keeps valid ([`crate::acme`]): chain and key in one file, and the
+    /// self-signed one until it is there.
+    Kept {
+        /// The file.
+        file: PathBuf,
+        /// Further ones.
+        others: Vec<CertificateFiles>,
+        /// As of [`Self::SelfSigned`].
+        dir: PathBuf,
+        /// As of [`Self::SelfSigned`].
+        names: Vec<String>,
+    },
+}
+
+impl TlsConfig {
+    /// The files that there are now, or none for the self-signed one.
+    fn files(&self) -> Vec<CertificateFiles> {
+        match self {
+            Self::Files(files) => files.clone(),
+            Self::SelfSigned { .. } => vec![],
+            Self::Kept { file, others, .. } => {
+                let kept = CertificateFiles { chain: file.clone(), key: file.clone() };
+                let kept = Some(kept).filter(|_| file.exists());
+                kept.into_iter().chain(others.iter().cloned()).collect()
+            }
+        }
+    }
+
+    /// When the files were changed last.
+    fn changed(&self) -> Vec<Option<SystemTime>> {
+        let files = self.files();
+        let paths = files.iter().flat_map(|files| [&files.chain, &files.key]);
+        paths.map(|path| std::fs::metadata(path).and_then(|of| of.modified()).ok()).collect()
+    }
 }
 
 /// Why there is no TLS.
@@ -113,6 +148,8 @@ impl std::fmt::Debug for TlsServer {
 struct Current {
     chooser: Arc<Chooser>,
     configs: [(Protocol, Arc<ServerConfig>); 4],
+    /// The files' times, read before them, so that a change in between is seen next time.
+    changed: Vec<Option<SystemTime>>,
 }
 
 impl TlsServer {
@@ -133,6 +170,17 @@ impl TlsServer {
         let new = Arc::new(Current::read(&self.config, &self.tickets)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
+    }
+
+    /// Reads them again if their files have changed since they were read; whether they had.
+    /// # Errors
+    /// As [`TlsServer::open`].
+    pub fn refresh(&self) -> Result<bool, TlsError> {
+        let changed = self.config.changed() != self.current().changed;
+        if changed {
+            self.reload()?;
+        }
+        Ok(changed)
     }
 
     /// The certificates in use.
@@ -168,11 +216,15 @@ impl TlsServer {
 
 impl Current {
     fn read(config: &TlsConfig, tickets: &Arc<dyn ProducesTickets>) -> Result<Self, TlsError> {
+        let changed = config.changed();
+        let files = config.files();
         let certificates = match config {
-            TlsConfig::Files(files) => {
-                files.iter().map(files::read).collect::<Result<Vec<_>, _>>()?
+            TlsConfig::SelfSigned { dir, names } | TlsConfig::Kept { dir, names, .. }
+                if files.is_empty() =>
+            {
+                vec![files::self_signed(dir, names)?]
             }
-            TlsConfig::SelfSigned { dir, names } => vec![files::self_signed(dir, names)?],
+            _ => files.iter().map(files::read).collect::<Result<Vec<_>, _>>()?,
         };
         if certificates.is_empty() {
             return Err(TlsError::None);
@@ -194,7 +246,7 @@ impl Current {
             server(Protocol::Imap)?,
             server(Protocol::Http)?,
         ];
-        Ok(Self { chooser, configs })
+        Ok(Self { chooser, configs, changed })
     }
 }
 
@@ -202,7 +254,7 @@ impl Current {
 #[derive(Debug)]
 pub(crate) struct Certificate {
     key: Arc<CertifiedKey>,
-    info: CertificateInfo,
+    pub(crate) info: CertificateInfo,
     /// `tls-server-end-point` of it (RFC 5929 §4.1).
     end_point: Option<Vec<u8>>,
 }

@@ -38,7 +38,7 @@ fn read_pem(path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 /// Reads a chain and its key and sees that they belong together.
-pub(super) fn read(files: &CertificateFiles) -> Result<Certificate, TlsError> {
+pub(crate) fn read(files: &CertificateFiles) -> Result<Certificate, TlsError> {
     let CertificateFiles { chain: path, key: key_path } = files;
     let pem = read_pem(path)?;
     let chain = CertificateDer::pem_slice_iter(&pem)
@@ -113,7 +113,7 @@ fn make(files: &CertificateFiles, names: &[String]) -> Result<(), TlsError> {
     write(&files.chain, certificate.pem().as_bytes(), 0o644)
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
     let put = || {
         let mut file = fs::OpenOptions::new()
