@@ -2,7 +2,8 @@
 //!
 //! `/healthz` tells that the process runs, `/readyz` whether it can serve now (its store answers
 //! and it does not drain), `/metrics` what it counts, for Prometheus. Nothing here reads or
-//! changes mail, and nothing needs a login: bind it where only its operator reaches it.
+//! changes mail, and nothing needs a login: bind it where only its operator reaches it. A listener
+//! of its own shows an authority of certificates what it asks for.
 
 mod connection;
 
@@ -10,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path as UrlPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use engine::{Consistency, Engines, Key};
 use mail::Instant;
 use metrics_exporter_prometheus::PrometheusHandle;
+use net::acme::Challenges;
 use net::{Bound, Drain, Server};
 use tokio::sync::Mutex;
 
@@ -87,6 +89,26 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .with_state(operator)
 }
 
+/// What an authority of certificates looks for (RFC 8555 §8.3), and nothing else: for a listener
+/// that the world reaches at port 80.
+pub fn challenges(challenges: Challenges) -> Router {
+    Router::new()
+        .route("/.well-known/acme-challenge/{token}", get(challenge))
+        .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
+        .with_state(challenges)
+}
+
+/// F5: only tokens that were issued to us, and only while they are asked for.
+async fn challenge(
+    State(challenges): State<Challenges>,
+    UrlPath(token): UrlPath<String>,
+) -> Response {
+    match challenges.answer(&token) {
+        Some(answer) => answer.into_response(),
+        None => (StatusCode::NOT_FOUND, "no such page\n").into_response(),
+    }
+}
+
 async fn readyz(State(operator): State<Arc<Operator>>) -> Response {
     match operator.ready().await {
         Ok(()) => "ready\n".into_response(),
@@ -99,8 +121,8 @@ async fn metrics(State(operator): State<Arc<Operator>>) -> Response {
     (kind, operator.metrics.render()).into_response()
 }
 
-/// Serves the pages at `bound` until the process drains.
-pub fn start(server: &Server, bound: Bound, operator: Arc<Operator>) {
+/// Serves `pages` at `bound` until the process drains.
+pub fn start(server: &Server, bound: Bound, pages: Router) {
     let (listener, send) = connection::listener(bound.address(), server.clock.clone());
     server.start_with(bound, move |incoming| {
         let send = send.clone();
@@ -112,8 +134,8 @@ pub fn start(server: &Server, bound: Bound, operator: Arc<Operator>) {
         }
     });
     let mut drain = server.drain.signal();
-    let serve = axum::serve(listener, router(operator))
-        .with_graceful_shutdown(async move { drain.draining().await });
+    let serve =
+        axum::serve(listener, pages).with_graceful_shutdown(async move { drain.draining().await });
     drop(server.tasks.spawn("http", async move {
         if let Err(why) = serve.await {
             tracing::error!(%why, "HTTP ended");

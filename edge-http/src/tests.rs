@@ -39,7 +39,7 @@ fn start() -> Office {
     let bound = listener.bind().unwrap();
     let address = bound.address();
     let operator = Operator::new(engines, server.drain.clone(), recorder.handle());
-    super::start(&server, bound, Arc::new(operator));
+    super::start(&server, bound, router(Arc::new(operator)));
     Office { world, server, address }
 }
 

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use functions::relay::Options as Relay;
+use net::acme::AcmeOptions;
 use net::dns::DnsOptions;
 use net::{Network, Roots, TlsError};
 use schema::{Node as _, section};
@@ -30,6 +31,9 @@ pub use policy::{BlocklistSection, GreylistSection, PolicySection, SpamSection};
 pub(crate) use values::parse_time;
 pub(crate) use values::span;
 pub use values::{BlockAction, ByteSize, CheckAction, LogFormat, Protocol, Role, RouteTls, Tls};
+
+/// Name of the listener that an authority of certificates looks at.
+pub(crate) const ACME: &str = "acme";
 
 /// Largest configuration file read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -43,8 +47,10 @@ section! {
         pub store: StoreSection = StoreSection::default(),
         /// Certificates. SIGHUP reads them again.
         pub tls: TlsSection = TlsSection::default(),
-        /// Where clients connect. The names `smtp`, `submission`, `submissions`, `imap`, `imaps` and
-        /// `http` imply a protocol and when TLS begins; any other name must tell both.
+        /// Getting certificates from an authority, and keeping them valid (RFC 8555).
+        pub acme: AcmeSection = AcmeSection::default(),
+        /// Where clients connect. The names `smtp`, `submission`, `submissions`, `imap`, `imaps`,
+        /// `http` and `acme` imply a protocol and when TLS begins; any other name must tell both.
         /// A listener is opened if the process has the role of its protocol.
         pub listeners: BTreeMap<String, ListenerSection> = BTreeMap::new(),
         /// Bounds on clients and messages.
@@ -147,13 +153,31 @@ section! {
 }
 
 section! {
+    /// Getting certificates from an authority, and keeping them valid (RFC 8555). The authority looks
+    /// at port 80 of each name: `[listeners.acme]` must be reached there, and shows nothing else. The
+    /// certificate is kept in `tls.directory`; until there is one, a self-signed one is used.
+    pub struct AcmeSection {
+        /// Directory of the authority, such as `https://acme-v02.api.letsencrypt.org/directory`.
+        /// Naming it is agreeing to its terms of service. Without one, nothing is asked for.
+        pub directory: Option<String> = None,
+        /// Where the authority may write to, such as `mailto:postmaster@example.org`.
+        pub contact: Vec<String> = Vec::new(),
+        /// Host names of the certificate. Without any, `tls.names`, or the server's own name.
+        pub names: Vec<String> = Vec::new(),
+        /// PEM file with the authorities by which the directory itself is verified, instead of the
+        /// public ones.
+        pub authorities: Option<PathBuf> = None,
+    }
+}
+
+section! {
     /// One listener, `[listeners.NAME]`.
     pub struct ListenerSection {
         /// Where: one address or several. Port 0 takes a free one. `[::]` is IPv6 only.
         pub address: Vec<SocketAddr> = Vec::new(),
-        /// What is spoken. Implied by the six known names.
+        /// What is spoken. Implied by the known names.
         pub protocol: Option<Protocol> = None,
-        /// When TLS begins. Implied by the six known names.
+        /// When TLS begins. Implied by the known names.
         pub tls: Option<Tls> = None,
         /// Networks of proxies whose connections begin with a PROXY protocol v2 header, always.
         pub proxies: Vec<Network> = Vec::new(),
@@ -547,13 +571,37 @@ impl Config {
                 Some(net::CertificateFiles { chain, key })
             })
             .collect();
-        if !files.is_empty() {
-            return net::TlsConfig::Files(files);
+        if files.is_empty() || self.acme.directory.is_some() {
+            let (dir, names) = (self.tls_directory(), self.tls_names());
+            return match self.acme() {
+                Some(acme) => {
+                    net::TlsConfig::Kept { file: acme.certificate(), others: files, dir, names }
+                }
+                None => net::TlsConfig::SelfSigned { dir, names },
+            };
         }
-        let dir = self.tls.directory.clone().unwrap_or_else(|| self.store.directory.clone());
+        net::TlsConfig::Files(files)
+    }
+
+    /// Which certificate is got from an authority, if any is.
+    #[must_use]
+    pub fn acme(&self) -> Option<AcmeOptions> {
+        let names = &self.acme.names;
+        Some(AcmeOptions {
+            directory: self.acme.directory.clone()?,
+            contact: self.acme.contact.clone(),
+            names: if names.is_empty() { self.tls_names() } else { names.clone() },
+            folder: self.tls_directory(),
+        })
+    }
+
+    fn tls_directory(&self) -> PathBuf {
+        self.tls.directory.clone().unwrap_or_else(|| self.store.directory.clone())
+    }
+
+    fn tls_names(&self) -> Vec<String> {
         let names = self.tls.names.clone();
-        let names = if names.is_empty() { vec![self.hostname()] } else { names };
-        net::TlsConfig::SelfSigned { dir, names }
+        if names.is_empty() { vec![self.hostname()] } else { names }
     }
 }
 
@@ -567,7 +615,7 @@ impl ListenerSection {
             "submissions" => Some((Protocol::Submission, Tls::Implicit)),
             "imap" => Some((Protocol::Imap, Tls::StartTls)),
             "imaps" => Some((Protocol::Imap, Tls::Implicit)),
-            "http" => Some((Protocol::Http, Tls::None)),
+            "http" | ACME => Some((Protocol::Http, Tls::None)),
             _ => None,
         };
         let protocol = self.protocol.or(known.map(|(protocol, _)| protocol))?;

@@ -1,5 +1,7 @@
 //! From a configuration to an open store.
 
+use std::path::Path;
+
 use engine::{Consistency, Expect, Key, OpenError, Row, Version, WriteError};
 use net::{CertificateInfo, TlsConfig, TlsServer};
 use store::{Options, Store, Timing, Upkeep};
@@ -83,10 +85,15 @@ pub async fn secret(store: &Store) -> Result<Vec<u8>, AdminError> {
 /// Why they cannot be used.
 pub fn certificates_in_use(config: &Config) -> Result<Vec<CertificateInfo>, String> {
     let certificates = config.certificates();
-    if let TlsConfig::SelfSigned { dir, .. } = &certificates
-        && !dir.join("tls.crt").exists()
-    {
-        return Ok(Vec::new());
+    let to_be_made = |dir: &Path| !dir.join("tls.crt").exists();
+    match &certificates {
+        TlsConfig::SelfSigned { dir, .. } if to_be_made(dir) => return Ok(Vec::new()),
+        TlsConfig::Kept { file, others, dir, .. }
+            if !file.exists() && others.is_empty() && to_be_made(dir) =>
+        {
+            return Ok(Vec::new());
+        }
+        _ => {}
     }
     TlsServer::open(certificates).map(|tls| tls.certificates()).map_err(|why| why.to_string())
 }

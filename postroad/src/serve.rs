@@ -6,6 +6,7 @@
 //! only then are clients let in and readiness told. It ends the other way round: no new client,
 //! every open one to its next safe point, then the functions, then the engines.
 
+mod certificates;
 mod edges;
 mod policy;
 mod sending;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use engine::{Clock, Engines, Event};
 use metrics_exporter_prometheus::PrometheusHandle;
+use net::acme::Challenges;
 use net::{Bound, Drain, Limits, LimitsOptions, Pace, Server, TlsMode, TlsServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use store::Store;
@@ -89,7 +91,9 @@ async fn serve(
     watch_directory(&store);
     let functions = edges::start_functions(config, &store).instrument(span.clone()).await?;
     let started = Started { listeners: addresses(&bound) };
-    edges::start(config, &store, &server, bound, metrics).await?;
+    let challenges = Challenges::default();
+    edges::start(config, &store, &server, bound, (metrics, challenges.clone())).await?;
+    span.in_scope(|| certificates::keep(config, &store, &server, challenges))?;
     span.in_scope(|| tracing::info!(roles = ?config.office.roles, "ready"));
     ready(&started)?;
     notify::notify("READY=1");

@@ -12,6 +12,7 @@ use super::{Config, Protocol, Role, Tls};
 pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: &mut Mistakes) {
     absolute(&mut config.store.directory, base);
     config.tls.directory.iter_mut().for_each(|path| absolute(path, base));
+    config.acme.authorities.iter_mut().for_each(|path| absolute(path, base));
     config.tls.authorities.iter_mut().for_each(|path| absolute(path, base));
     for certificate in config.tls.certificates.values_mut() {
         let paths = [&mut certificate.chain, &mut certificate.key];
@@ -28,6 +29,32 @@ pub(super) fn complete(config: &mut Config, tree: &Tree, base: &Path, mistakes: 
     certificates(config, tree, mistakes);
     resolvers(config, tree, mistakes);
     policy(config, tree, mistakes);
+    acme(config, tree, mistakes);
+}
+
+fn acme(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
+    let section = &config.acme;
+    if section.directory.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+        mistakes.add(
+            &origin(tree, &["acme", "directory"]),
+            "`acme.directory` is no https URL",
+            "write the authority's directory, such as https://acme-v02.api.letsencrypt.org/directory",
+        );
+    }
+    for name in section.names.iter().filter(|name| mail::Domain::parse(name).is_err()) {
+        mistakes.add(
+            &origin(tree, &["acme", "names"]),
+            format!("`acme.names` has \"{name}\", which is no host name"),
+            "write names like mail.example.org",
+        );
+    }
+    if section.contact.iter().any(|contact| !contact.starts_with("mailto:")) {
+        mistakes.add(
+            &origin(tree, &["acme", "contact"]),
+            "`acme.contact` has something that is no mailto: address",
+            "write mailto:postmaster@example.org",
+        );
+    }
 }
 
 /// Who validates must be named: the system's resolvers may be anybody's.

@@ -8,12 +8,13 @@ use edge_smtp::Smtp;
 use functions::host::local::{Functions, Local};
 use mail::Domain;
 use metrics_exporter_prometheus::PrometheusHandle;
+use net::acme::Challenges;
 use net::{Bound, Protocol, Server, Throttle, ThrottleOptions, TlsMode};
 use proto::sasl::Mechanism;
 use proto::{imap, smtp};
 use store::Store;
 
-use crate::config::{Config, Role};
+use crate::config::{ACME, Config, Role};
 use crate::failure::Failure;
 use crate::office;
 use crate::serve::policy::Policy;
@@ -39,7 +40,7 @@ pub(super) async fn start(
     store: &Store,
     server: &Server,
     bound: Vec<(String, Bound)>,
-    metrics: PrometheusHandle,
+    (metrics, challenges): (PrometheusHandle, Challenges),
 ) -> Result<(), Failure> {
     let shared = Shared {
         config,
@@ -50,11 +51,15 @@ pub(super) async fn start(
     };
     let operator = Operator::new(store.engines().clone(), server.drain.clone(), metrics);
     let operator = Arc::new(operator);
-    for (_name, bound) in bound {
+    for (name, bound) in bound {
         let listener = bound.listener();
         let starttls = listener.tls == TlsMode::StartTls;
         match listener.protocol {
-            Protocol::Http => edge_http::start(server, bound, operator.clone()),
+            // What the world may reach shows nothing of the operator's.
+            Protocol::Http if name == ACME => {
+                edge_http::start(server, bound, edge_http::challenges(challenges.clone()));
+            }
+            Protocol::Http => edge_http::start(server, bound, edge_http::router(operator.clone())),
             Protocol::Smtp => {
                 let service = shared.smtp(smtp::Role::Mx, starttls)?;
                 server.start(bound, Arc::new(service));
