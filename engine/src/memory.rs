@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use faults::{Ending, Faults};
+pub use state::Seen;
 
 use self::call::Process;
 use self::state::State;
@@ -156,7 +157,8 @@ impl World {
     }
 
     /// As [`World::stall`], but from right after the next call of this process whose line in the
-    /// trace begins with `call`: between two steps that are not to be torn apart.
+    /// trace begins with `call`: between two steps that are not to be torn apart. A `*` in `call`:
+    /// begins with what is before it, and has in it what is behind.
     pub fn stall_after(&self, name: &str, call: &'static str, time: Duration) {
         self.0.state().traps.insert(name.into(), (call, time));
     }
@@ -200,6 +202,13 @@ impl World {
     /// same calls give the same lines. `line` must not use the world.
     pub fn trace(&self, line: impl FnMut(&str) + Send + 'static) {
         self.0.state().trace = Some(Box::new(line));
+    }
+
+    /// Tells `see` every row and object that comes to be, changes or goes from now on, in the order
+    /// in which that happens, whoever is told of it: for checkers of what may follow what. Damage
+    /// is not told. `see` must not use the world.
+    pub fn observe(&self, see: impl FnMut(&Seen<'_>) + Send + 'static) {
+        self.0.state().observer = Some(Box::new(see));
     }
 
     /// Adds a line of the simulation's own to the trace.

@@ -20,8 +20,17 @@ use crate::people::{self, ACCOUNTS, ALIAS};
 /// How long the hostile phase lasts, in virtual time.
 const HOSTILE: Duration = Duration::from_secs(90);
 
+/// When a process becomes a zombie: some mail has come, and there is time for much more.
+const ZOMBIE: Duration = Duration::from_secs(6);
+
 /// Keys of segments that are remembered, to speak of them again much later.
 const REMEMBERED_MAX: usize = 400;
+
+/// Processes that hang at the same time.
+const HANGING_MAX: usize = 2;
+
+/// A process that hung lives on for so long, to do the harm it can.
+const SPARED: Duration = Duration::from_secs(5);
 
 /// What may befall, with how often it does among the others.
 const CALAMITIES: [(Calamity, usize); 10] = [
@@ -52,16 +61,46 @@ enum Calamity {
 }
 
 /// After which calls a process begins to hang: between a look and the act that stands on it.
-const TRAPS: [&str; 8] = [
-    "index.get c",
-    "objects.get_ranges ingest/",
-    "index.put c",
-    "index.check",
-    "objects.put ingest/",
-    "objects.put acct/",
-    "index.get l",
-    "index.put d",
-];
+fn traps(name: &str) -> &'static [&'static str] {
+    match name {
+        "edge-1" => &[
+            "objects.put ingest/",
+            "objects.put big/",
+            "objects.put acct/*/s/",
+            "index.get l",
+            "index.put l",
+        ],
+        // It accepts, and delivers too.
+        "edge-2" => &[
+            "objects.put ingest/",
+            "objects.put acct/*/s/",
+            "index.put c",
+            "index.check",
+            "index.get w",
+        ],
+        "deliver" => &[
+            "index.get c",
+            "objects.get_ranges ingest/",
+            "index.put c",
+            "index.check",
+            "index.check",
+            "index.get w",
+            "index.get l",
+            "index.put d",
+        ],
+        _ => &[
+            "objects.put acct/*/s/",
+            "objects.put acct/*/s/",
+            "objects.put acct/",
+            "objects.list acct/",
+            "objects.list ingest/",
+            "objects.delete acct/",
+            "index.put l",
+            "index.get w",
+            "index.put c",
+        ],
+    }
+}
 
 /// How a calamity ends, when its time has come.
 enum End {
@@ -93,6 +132,10 @@ pub(crate) fn start(
     for owner in ACCOUNTS {
         let dice = Dice::new(seed, &format!("owner {name} {life} {owner}"));
         tasks.spawn("owner", people::owner(store.clone(), known.clone(), owner, dice));
+        if office.mood().busy {
+            let dice = Dice::new(seed, &format!("ticker {name} {life} {owner}"));
+            tasks.spawn("ticker", people::ticker(store.clone(), owner, dice));
+        }
     }
 }
 
@@ -101,11 +144,15 @@ pub(crate) async fn reign(office: &mut Office, seed: u64, known: &Known) {
     let mut chaos = Chaos::new(office, seed, known);
     let clock = chaos.engines.clock.clone();
     let over = clock.instant().after(HOSTILE);
+    let mut zombie = Some(clock.instant().after(ZOMBIE)).filter(|_| chaos.office.mood().hangs);
     while clock.instant() < over {
+        if zombie.is_some_and(|at| at <= clock.instant()) {
+            zombie = None;
+            chaos.make_zombie();
+        }
         let next = clock.instant().after(chaos.dice.millis(100, 2_200));
         chaos.let_end(next).await;
         clock.sleep_until(next).await;
-        crate::rows::watch(&chaos.world, known);
         chaos.remember();
         chaos.strike().await;
     }
@@ -133,7 +180,14 @@ impl<'a> Chaos<'a> {
     fn new(office: &'a mut Office, seed: u64, known: &'a Known) -> Self {
         let world = office.world().clone();
         let mut dice = Dice::new(seed, "chaos");
-        let weights = CALAMITIES.map(|(calamity, often)| (calamity, often * dice.below(4)));
+        let mood = office.mood();
+        let often = |calamity, often| match calamity {
+            // A process that crashes is no zombie.
+            Calamity::PowerCut if mood.hangs => 0,
+            _ => often,
+        };
+        let weights = CALAMITIES
+            .map(|(calamity, weight)| (calamity, often(calamity, weight) * dice.below(4)));
         let mild = |dice: &mut Dice, most: u16| {
             u16::try_from(dice.below(usize::from(most))).unwrap_or_default()
         };
@@ -142,7 +196,7 @@ impl<'a> Chaos<'a> {
             lost_done: mild(&mut dice, 50),
             lost_dropped: mild(&mut dice, 50),
             lost_late: mild(&mut dice, 40),
-            late_max: Duration::from_secs(20),
+            late_max: Duration::from_secs(if mood.hangs { 80 } else { 20 }),
             read_failed: mild(&mut dice, 50),
             slow: mild(&mut dice, 300),
             slow_max: dice.millis(100, 1_500),
@@ -201,6 +255,28 @@ impl<'a> Chaos<'a> {
         }
     }
 
+    fn is_spared(&self, name: &str) -> bool {
+        self.spared.get(name).is_some_and(|until| *until >= self.now())
+    }
+
+    /// One process hangs from between two steps on while ages pass, and then goes on with what it
+    /// knew before [D, E, G].
+    fn make_zombie(&mut self) {
+        let Some(&(name, _)) = self.dice.one_of(&PROCESSES) else { return };
+        let Some(call) = self.dice.one_of(traps(name)) else { return };
+        let time = self.dice.millis(45_000, 60_000);
+        self.world.note(&format!("{name} will hang after {call}"));
+        self.world.stall_after(name, call, time);
+        // It may take a while until it makes that call.
+        self.spared.insert(name, self.now().after(time + 3 * SPARED));
+    }
+
+    /// How many processes hang, or are to hang soon.
+    fn hanging(&self) -> usize {
+        let now = self.now().after(SPARED);
+        self.spared.values().filter(|until| **until > now).count()
+    }
+
     /// Notes which segments there are, to speak of them when they are long gone.
     fn remember(&mut self) {
         if self.old.len() < REMEMBERED_MAX {
@@ -221,20 +297,23 @@ impl<'a> Chaos<'a> {
         };
         let Some(&(name, _)) = self.dice.one_of(&PROCESSES) else { return };
         match calamity {
-            Calamity::Crash if self.spared.get(name).is_none_or(|until| *until < self.now()) => {
+            Calamity::Crash if !self.is_spared(name) => {
                 self.office.crash(name);
                 self.later(0, 2_000, End::Start(name));
             }
             Calamity::Crash => {}
+            // Somebody has to do what those who hang do not know of.
+            Calamity::Stall if self.hanging() >= HANGING_MAX => {}
             Calamity::Stall => {
-                let time = self.dice.millis(1_000, 45_000);
-                match self.dice.one_of(&TRAPS) {
+                let most = if self.office.mood().hangs { 45_000 } else { 30_000 };
+                let time = self.dice.millis(1_000, most);
+                match self.dice.one_of(traps(name)) {
                     Some(call) if self.dice.percent(70) => {
                         self.world.stall_after(name, call, time);
                     }
                     _ => self.world.stall(name, time),
                 }
-                self.spared.insert(name, self.now().after(time + Duration::from_secs(5)));
+                self.spared.insert(name, self.now().after(time + SPARED));
             }
             Calamity::CutOff => {
                 self.world.cut(name, true);
@@ -260,6 +339,9 @@ impl<'a> Chaos<'a> {
             }
             Calamity::NoUpkeep => {
                 for name in ["maintain-1", "maintain-2"] {
+                    if self.is_spared(name) {
+                        continue;
+                    }
                     self.office.crash(name);
                     self.later(5_000, 30_000, End::Start(name));
                 }

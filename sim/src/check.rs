@@ -17,7 +17,7 @@ const HEALING: Duration = Duration::from_secs(600);
 
 /// Virtual time after that in which what is late still lands and `maintain` works on, and must
 /// break nothing: longer than any process hangs.
-const AFTERLIFE: Duration = Duration::from_secs(60);
+const AFTERLIFE: Duration = Duration::from_secs(90);
 
 /// Waits until all is delivered, lets upkeep go on for a while, judges, lets all that is dead be
 /// deleted, and judges again.
@@ -34,7 +34,6 @@ pub(crate) async fn settled(office: &mut Office, known: &Known) {
         }
     }
     clock.sleep(AFTERLIFE).await;
-    crate::rows::watch(office.world(), known);
     last_look(office, &store, known).await;
     if known.facts().wrong.is_empty() {
         leftovers::clean(office, &store).await;

@@ -11,11 +11,12 @@ mod check;
 mod dice;
 mod known;
 mod leftovers;
+mod mood;
 mod office;
 mod people;
 mod play;
-mod rows;
 mod sending;
+mod states;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -41,6 +42,10 @@ struct Arguments {
     /// Play every seed twice and compare the traces.
     #[arg(long)]
     twice: bool,
+    /// Judge only what is left in the end, not each transition on the way: what a rule's absence
+    /// does to people.
+    #[arg(long)]
+    ends_only: bool,
     /// End with the first seed that is red.
     #[arg(long)]
     until_red: bool,
@@ -50,8 +55,26 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn game(&self) -> fn(u64, bool) -> play::Outcome {
-        if self.sending { sending::seed } else { play::seed }
+    const fn game(&self) -> Game {
+        if self.sending { Game::Sending } else { Game::Mailboxes { steps: !self.ends_only } }
+    }
+}
+
+/// What is played.
+#[derive(Clone, Copy)]
+enum Game {
+    /// Accept, deliver, read, flag, expunge, compact; `steps`: each transition of a row is judged.
+    Mailboxes { steps: bool },
+    /// Relays and bounces before a scripted remote world.
+    Sending,
+}
+
+impl Game {
+    fn play(self, seed: u64, traced: bool) -> play::Outcome {
+        match self {
+            Self::Mailboxes { steps } => play::seed(seed, traced, steps),
+            Self::Sending => sending::seed(seed, traced),
+        }
     }
 }
 
@@ -64,7 +87,7 @@ const TOLD_MAX: usize = 10;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.trace {
-        let outcome = arguments.game()(arguments.first, true);
+        let outcome = arguments.game().play(arguments.first, true);
         print!("{}", outcome.trace);
         return end(&[(arguments.first, outcome.wrong)]);
     }
@@ -110,9 +133,9 @@ fn play_all(arguments: &Arguments) -> (Red, play::Counts) {
 }
 
 /// Plays a seed; `twice`: and again, which must give the same trace, byte for byte.
-fn play_one(game: fn(u64, bool) -> play::Outcome, seed: u64, twice: bool) -> play::Outcome {
-    let mut outcome = game(seed, twice);
-    if twice && game(seed, true).trace != outcome.trace {
+fn play_one(game: Game, seed: u64, twice: bool) -> play::Outcome {
+    let mut outcome = game.play(seed, twice);
+    if twice && game.play(seed, true).trace != outcome.trace {
         outcome.wrong.push("the same seed gave another trace".to_owned());
     }
     outcome
@@ -144,17 +167,17 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_trace_twice_byte_for_byte() {
         for seed in 0..3 {
-            let outcome = play_one(play::seed, seed, true);
+            let outcome = play_one(Game::Mailboxes { steps: true }, seed, true);
             assert!(outcome.trace.lines().count() > 1_000, "seed {seed} does next to nothing");
             assert_eq!(outcome.wrong, Vec::<String>::new(), "seed {seed}");
         }
-        assert_ne!(play::seed(0, true).trace, play::seed(1, true).trace);
+        assert_ne!(play::seed(0, true, true).trace, play::seed(1, true, true).trace);
     }
 
     #[test]
     fn sending_is_green_and_the_same_twice() {
         for seed in 0..2 {
-            let outcome = play_one(sending::seed, seed, true);
+            let outcome = play_one(Game::Sending, seed, true);
             assert!(outcome.trace.lines().count() > 1_000, "seed {seed} does next to nothing");
             assert_eq!(outcome.wrong, Vec::<String>::new(), "seed {seed}");
         }

@@ -8,6 +8,8 @@ use engine::memory::World;
 use functions::host::local::{Functions, Local};
 use store::{Options, Store, Timing, Upkeep};
 
+use crate::mood::Mood;
+
 /// Every process, and what it does.
 pub(crate) const PROCESSES: [(&str, Functions); 5] = [
     ("edge-1", Functions { deliver: false, maintain: false, replicate: false }),
@@ -26,12 +28,17 @@ struct Process {
 /// All of them.
 pub(crate) struct Office {
     world: World,
+    mood: Mood,
     running: BTreeMap<&'static str, Process>,
 }
 
 impl Office {
-    pub(crate) fn new(world: World) -> Self {
-        Self { world, running: BTreeMap::new() }
+    pub(crate) fn new(world: World, mood: Mood) -> Self {
+        Self { world, mood, running: BTreeMap::new() }
+    }
+
+    pub(crate) const fn mood(&self) -> Mood {
+        self.mood
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -42,7 +49,7 @@ impl Office {
     pub(crate) fn start(&mut self, name: &'static str, functions: Functions) -> Store {
         self.crash(name);
         self.world.note(&format!("start {name}"));
-        let store = Store::new(self.world.process(name), options(name));
+        let store = Store::new(self.world.process(name), options(name, self.mood));
         let local = Local::start(&store, functions);
         self.running.insert(name, Process { store: store.clone(), _functions: local });
         store
@@ -62,9 +69,26 @@ impl Office {
 }
 
 /// Times and bounds shrunk, so that everything happens many times in two minutes.
-pub(crate) fn options(name: &str) -> Options {
+pub(crate) fn options(name: &str, mood: Mood) -> Options {
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
+    let upkeep = match mood.lazy {
+        // [A]: what an appender must do for itself is seen only where nobody does it for him.
+        true => Upkeep {
+            checkpoint_entries: 100_000,
+            checkpoint_bytes: 1 << 30,
+            compact_records: 100_000,
+            compact_bytes: 1 << 30,
+            ..Upkeep::default()
+        },
+        false => Upkeep {
+            checkpoint_entries: 16,
+            checkpoint_bytes: 16 << 10,
+            compact_records: 5,
+            compact_bytes: 32 << 10,
+            ..Upkeep::default()
+        },
+    };
     Options {
         region: "home".to_owned(),
         edge: name.to_owned(),
@@ -81,7 +105,7 @@ pub(crate) fn options(name: &str) -> Options {
             sweep: s(2),
             directory_fresh: s(1),
             space_check: s(5),
-            compact_after: s(15),
+            compact_after: if mood.lazy { s(3_600) } else { s(15) },
             restore_window: s(20),
             backup_interval: s(5),
             item_kept: s(40 * 3_600),
@@ -93,15 +117,7 @@ pub(crate) fn options(name: &str) -> Options {
             deliver_retry: ms(100),
             reread: s(20),
         },
-        upkeep: Upkeep {
-            checkpoint_entries: 16,
-            checkpoint_bytes: 16 << 10,
-            compact_records: 5,
-            compact_bytes: 32 << 10,
-            small_segments: 3,
-            writer_numbers: 40,
-            ..Upkeep::default()
-        },
+        upkeep: Upkeep { small_segments: 3, writer_numbers: 40, ..upkeep },
         ..Options::default()
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mail::flags::{FlagSet, SystemFlags};
 use mail::uidset::UidSet;
 use mail::{Account, AccountId, Address, Envelope, Epoch, Path, Recipient, Seq, Timestamp};
-use store::change::{Change, FlagOp, MailboxId};
+use store::change::{Change, FlagOp, MailboxChange, MailboxId};
 use store::{Accept, AccountLog, ChangeError, LogError, Store};
 use tests::ledger::Fate;
 
@@ -123,6 +123,31 @@ pub(crate) async fn owner(store: Store, known: Known, name: &'static str, mut di
             _ => {}
         }
         known.saw_seq(id, log.seq(), Seq(0));
+    }
+}
+
+/// Changes one small thing after the other, through one edge until it dies: a log that is busy.
+pub(crate) async fn ticker(store: Store, name: &'static str, mut dice: Dice) {
+    loop {
+        let clock = store.engines().clock.clone();
+        clock.sleep(dice.millis(5, 120)).await;
+        let Ok(log) = store.account(account(name)).await else { continue };
+        let uids: Vec<u32> = log.view(|state| {
+            let inbox = state.mailbox(MailboxId::INBOX);
+            inbox.map(|inbox| inbox.messages().map(|m| m.uid.get()).collect()).unwrap_or_default()
+        });
+        let on = dice.percent(50);
+        let change = match dice.one_of(&uids) {
+            Some(uid) => {
+                let op = if on { FlagOp::Add } else { FlagOp::Remove };
+                let flags = FlagSet::new(SystemFlags::SEEN, []);
+                Change::Flags { mailbox: MailboxId::INBOX, uids: one(*uid), op, flags }
+            }
+            None => Change::Mailbox(MailboxChange::Subscribe { name: "Tick".to_owned(), on }),
+        };
+        if log.change(|_| Ok::<_, ()>(change.clone())).await.is_err() {
+            clock.sleep(dice.millis(20, 250)).await;
+        }
     }
 }
 

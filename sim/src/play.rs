@@ -11,9 +11,10 @@ use tests::ledger::Fate;
 use crate::chaos;
 use crate::check;
 use crate::known::Known;
+use crate::mood::Mood;
 use crate::office::{Office, PROCESSES};
 use crate::people::{self, ACCOUNTS, ALIAS, DOMAIN};
-use crate::rows;
+use crate::states;
 
 /// How far the store's clock is set forward when all heals: more than it can have gone back.
 const HEALED_AHEAD_MS: i64 = 24 * 3_600_000;
@@ -72,9 +73,8 @@ pub(crate) struct Outcome {
     pub(crate) counts: Counts,
 }
 
-/// Plays a seed.
-pub(crate) fn seed(seed: u64, traced: bool) -> Outcome {
-    rows::begin();
+/// Plays a seed. `steps`: each transition of a row is judged, not only the end.
+pub(crate) fn seed(seed: u64, traced: bool, steps: bool) -> Outcome {
     let trace = Arc::new(Mutex::new(String::new()));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -102,6 +102,9 @@ pub(crate) fn seed(seed: u64, traced: bool) -> Outcome {
                 }
             });
         }
+        if steps {
+            states::watch(&world, &known);
+        }
         run(world.clone(), seed, &known).await;
         if world.calls() > CALLS_MAX {
             known.wrong(format!("I8: no rest after {CALLS_MAX} store calls"));
@@ -121,7 +124,7 @@ pub(crate) fn seed(seed: u64, traced: bool) -> Outcome {
 }
 
 async fn run(world: World, seed: u64, known: &Known) {
-    let mut office = Office::new(world.clone());
+    let mut office = Office::new(world.clone(), Mood::of(seed));
     if let Err(error) = furnish(&mut office).await {
         known.wrong(format!("the directory could not be set up: {error}"));
         return;

@@ -26,6 +26,7 @@ use store::{Accept, Store};
 use tests::ledger::Fate;
 
 use crate::dice::Dice;
+use crate::mood::Mood;
 use crate::people::{self, ACCOUNTS, DOMAIN};
 use crate::play::{Counts, Outcome};
 use remote::Remote;
@@ -146,7 +147,8 @@ impl Play {
             return;
         };
         self.world.note(&format!("start {name}"));
-        let store = Store::new(self.world.process(name), crate::office::options(name));
+        let store =
+            Store::new(self.world.process(name), crate::office::options(name, Mood::default()));
         // Sweeps bring what an event did not.
         let sweeps = name == "deliver" || name == "office";
         let functions = Functions { deliver: *deliver, maintain: sweeps, replicate: sweeps };

@@ -139,8 +139,7 @@ impl Process {
             // On the way there, or on the way back.
             let way = if dice.chance(500) { &mut before } else { &mut after };
             *way = way.saturating_add(hangs);
-        } else if let Some((_, time)) = traps.get(&*self.name).filter(|(c, _)| what.starts_with(c))
-        {
+        } else if let Some((_, time)) = traps.get(&*self.name).filter(|(c, _)| matches(what, c)) {
             stalled.insert((*self.name).to_owned(), elapsed.saturating_add(*time));
             traps.remove(&*self.name);
         }
@@ -220,6 +219,13 @@ impl Shared {
             state.line(at, &format!("#{number} {process} {what} -> {ended}"));
         }
     }
+}
+
+/// Whether a call is one that a trap waits for: it begins with what stands before a `*`, if there is
+/// one, and has in it what stands behind that.
+fn matches(what: &str, call: &str) -> bool {
+    let (begin, within) = call.split_once('*').unwrap_or((call, ""));
+    what.starts_with(begin) && what.contains(within)
 }
 
 /// An answer as the trace shows it.

@@ -26,6 +26,28 @@ const LIES_MAX: usize = 64;
 /// Told every line of the trace.
 type Trace = Box<dyn FnMut(&str) + Send>;
 
+/// Told everything that comes to be or goes.
+type Observer = Box<dyn FnMut(&Seen<'_>) + Send>;
+
+/// What an effect made of what is stored: told to [`World::observe`](super::World::observe).
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// A row.
+    Row {
+        /// Its key.
+        key: &'a Key,
+        /// What it is now; `None`: it was deleted, or has expired.
+        now: Option<&'a Row>,
+    },
+    /// An object.
+    Object {
+        /// Its key.
+        key: &'a ObjectKey,
+        /// What it is now; `None`: it was deleted.
+        now: Option<&'a Bytes>,
+    },
+}
+
 pub(crate) struct State {
     pub(super) objects: BTreeMap<ObjectKey, Bytes>,
     object_bytes: u64,
@@ -47,6 +69,7 @@ pub(crate) struct State {
     pub(super) lying: bool,
     lies: VecDeque<Lie>,
     pub(super) trace: Option<Trace>,
+    pub(super) observer: Option<Observer>,
     pub(super) calls: u64,
     seed: u64,
     admitted: u64,
@@ -86,6 +109,7 @@ impl State {
             lying: false,
             lies: VecDeque::new(),
             trace: None,
+            observer: None,
             calls: 0,
             seed,
             admitted: 0,
@@ -158,6 +182,9 @@ impl State {
             None => self.objects.remove(key),
         };
         self.object_bytes -= old.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if let Some(observer) = &mut self.observer {
+            observer(&Seen::Object { key, now: self.objects.get(key) });
+        }
         self.lie(Lie::Object(key.clone(), old));
     }
 
@@ -213,6 +240,9 @@ impl State {
             if !kept {
                 self.expiring.remove(&(expiry, key.clone()));
             }
+        }
+        if let Some(observer) = &mut self.observer {
+            observer(&Seen::Row { key, now: self.rows.get(key) });
         }
         self.lie(Lie::Row(key.clone(), old.clone()));
         self.before.insert(key.clone(), old);

@@ -184,3 +184,30 @@ async fn a_lying_store_loses_in_a_power_cut_what_an_honest_one_keeps() {
     assert_eq!(world.rows(), [(kept, row(1))]);
     assert_eq!(engines.objects.space().await.unwrap().unwrap().free, 99);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_sees_what_happens_and_nothing_that_does_not() {
+    let world = World::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    world.observe(move |what| {
+        let line = match what {
+            Seen::Row { now, .. } => format!("row {:?}", now.map(|row| row.version.0)),
+            Seen::Object { key, now } => format!("{key} {:?}", now.map(Bytes::len)),
+        };
+        sink.lock().unwrap().push(line);
+    });
+    let engines = world.process("one");
+    let at = Key::new("p", "s");
+    world.next_writes([Ending::Failed, Ending::LostDone]);
+    engines.index.put_if(&at, row(1), Expect::Absent).await.unwrap_err();
+    engines.index.put_if(&at, row(1), Expect::Absent).await.unwrap_err();
+    // Done already: nothing happens now.
+    engines.index.put_if(&at, row(1), Expect::Absent).await.unwrap();
+    engines.index.put_if(&at, row(3), Expect::Version(Version(2))).await.unwrap_err();
+    engines.index.delete_if(&at, Expect::Version(Version(1))).await.unwrap();
+    engines.objects.put(&key("a"), &[Bytes::from_static(b"xy")]).await.unwrap();
+    engines.objects.put(&key("a"), &[Bytes::from_static(b"z")]).await.unwrap();
+    engines.objects.delete(&key("a")).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["row Some(1)", "row None", "a Some(2)", "a None"]);
+}

@@ -107,6 +107,9 @@ impl AppendBody {
         if log.spools.space.is_full().await {
             return Err(AcceptError::Full);
         }
+        // [G]: seen before anything of that name can be listed, and so be dropped: a large body is
+        // there from here on, before the segment that names it.
+        let seen = log.seq();
         let spooled = spool.end().await?;
         let record = log.cx.fresh_record();
         let size = spooled.body.raw_bytes();
@@ -119,7 +122,7 @@ impl AppendBody {
                 let mut builder = Builder::account(log.cx.nonce());
                 let index = builder.add(record, &new);
                 let key = names::account_segment(log.account, nonce);
-                log.sights.note(nonce, log.seq());
+                log.sights.note(nonce, seen);
                 log.cx.put_fresh(&key, &builder.finish()).await.map_err(|error| match error {
                     engine::WriteError::Full(_) => AcceptError::Full,
                     _ => AcceptError::Later,

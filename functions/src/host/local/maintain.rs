@@ -29,19 +29,23 @@ impl Sweeps {
         let handler = Maintain::new(self.store.clone());
         loop {
             carry_out(&handler, Task::Sweep).await;
-            let wake = clock.sleep_until(clock.instant().after(self.store.options().timing.sweep));
-            tokio::pin!(wake);
+            let (over, timing) = (clock.instant(), &self.store.options().timing);
+            let mut next = over.after(timing.sweep);
+            // I8: of a large backlog a sweep tells more than listeners keep, this one too. Were each
+            // gap a sweep at once, it would wake itself without end.
+            let soonest = over.after(timing.deliver_retry);
             loop {
+                let wake = clock.sleep_until(next);
                 tokio::select! {
                     biased;
                     () = stopped(&mut self.stopping) => return,
+                    () = wake => break,
                     event = self.events.next() => {
                         // Some were lost: what they named may wait for nobody else.
                         if event.is_none() {
-                            break;
+                            next = soonest.min(next);
                         }
                     }
-                    () = &mut wake => break,
                 }
             }
         }
