@@ -147,18 +147,20 @@ impl Play {
             return;
         };
         self.world.note(&format!("start {name}"));
-        let store =
-            Store::new(self.world.process(name), crate::office::options(name, Mood::default()));
+        let mut options = crate::office::options(name, Mood::default());
+        // What was sent stays readable: the judgement asks which message each item was.
+        options.timing.backup_interval = Duration::from_secs(48 * 3_600);
+        let store = Store::new(self.world.process(name), options);
         // Sweeps bring what an event did not.
         let sweeps = name == "deliver" || name == "office";
         let functions = Functions { deliver: *deliver, maintain: sweeps, replicate: sweeps };
         let mut local = Local::start(&store, functions);
         if *relay {
-            local.relay(&store, options(), outside(&self.remote, &store));
+            local.relay(&store, relay_options(), outside(&self.remote, &store));
         }
         if *bounce {
             let identity = Identity { host: "mx.example.test".into(), domain: DOMAIN.into() };
-            local.bounce(&store, options(), identity);
+            local.bounce(&store, relay_options(), identity);
         }
         self.running.insert(name, (store, local));
     }
@@ -225,7 +227,7 @@ impl Play {
 }
 
 /// Times shrunk, and bounds so small that destinations get places of their own.
-fn options() -> Options {
+fn relay_options() -> Options {
     let ms = Duration::from_millis;
     let egress = |name: &str, network: &str| Egress {
         name: name.into(),
