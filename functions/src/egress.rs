@@ -114,8 +114,12 @@ pub fn choose(
 ) -> Choice {
     let mut wait: Option<Timestamp> = None;
     let mut best: Option<(bool, usize)> = None;
+    // A pin to what was refused itself meanwhile, or is no egress any more, holds nothing back.
+    let pinned = past.pinned.as_ref().filter(|name| {
+        !past.refused.contains_key(*name) && egresses.iter().any(|one| one.name == **name)
+    });
     for (number, egress) in egresses.iter().enumerate() {
-        let pinned = past.pinned.as_ref().is_none_or(|name| *name == egress.name);
+        let pinned = pinned.is_none_or(|name| *name == egress.name);
         let refused =
             past.refused.contains_key(&egress.name) || past.networks.contains(&egress.network);
         if !pinned || refused || !allowed(egress) {

@@ -15,6 +15,7 @@ mod policy;
 mod power_cut;
 mod process;
 mod real_mail;
+mod refusals;
 mod scram;
 mod sending;
 mod smtp_attacks;

@@ -193,7 +193,15 @@ impl Office {
     pub fn send_by(&mut self, routes: &[(&str, SocketAddr)], relay: &[&str]) {
         let mut lines = vec!["retry = \"200ms\"", "retry_max = \"2s\""];
         lines.extend(relay);
-        let relay = lines.join("\n");
+        self.route(routes, &lines);
+    }
+
+    /// Gives it routes to these servers, and these lines in `[relay]`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn route(&mut self, routes: &[(&str, SocketAddr)], relay: &[&str]) {
+        let relay = relay.join("\n");
         let routes: Vec<String> = routes
             .iter()
             .map(|(domain, host)| format!("[routes.\"{domain}\"]\nhosts = [\"{host}\"]\n"))

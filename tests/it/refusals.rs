@@ -1,0 +1,289 @@
+//! What a refusal leads to, by its class, by where in the dialogue it comes, and by its code: which of
+//! our addresses is next, when, how often, and what the sender is told (docs/refusals.md).
+
+use std::time::Duration;
+
+use tests::message::message;
+use tests::office::{Office, PASSWORD};
+use tests::sink::{At, Rule, Seen, Sink};
+use tests::smtp::Smtp;
+use tests::wait;
+
+/// Our addresses, in their order: the first two are in one network.
+const EGRESSES: [(&str, &str, &str); 3] =
+    [("a", "127.0.0.11", "one"), ("b", "127.0.0.12", "one"), ("c", "127.0.0.13", "two")];
+
+/// Wait before a second try; with its jitter at least [`SOON`].
+const RETRY: &str = "2s";
+
+/// What comes sooner was not waited for.
+const SOON: Duration = Duration::from_millis(1_450);
+
+/// By then everything has arrived that ever will.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Who is refused.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    /// Everybody, always.
+    All,
+    /// Whoever comes first, once.
+    First,
+    /// The first egress only, always.
+    A,
+}
+
+use Who::{A, All, First};
+
+/// What becomes of the message.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Delivered,
+    /// The sender has the words.
+    Bounced,
+}
+
+use End::{Bounced, Delivered};
+
+/// A way that refusals go: (who is refused, egresses in the order of their tries, whether each try
+/// but the first comes at once, the end).
+type Way = (Who, &'static str, bool, End);
+
+/// (class, words of a 5xx, its way, words of a 4xx, its way).
+const CLASSES: [(&str, &str, Way, &str, Way); 9] = [
+    (
+        "egress",
+        "554 5.7.1 Service unavailable; Client host [127.0.0.11] blocked using zen.spamhaus.org",
+        (A, "ab", true, Delivered),
+        "450 4.7.1 Service unavailable; Client host [127.0.0.11] blocked using zen.spamhaus.org",
+        (A, "ab", true, Delivered),
+    ),
+    (
+        "sender",
+        "550 5.7.1 Email rejected per DMARC policy for example.test",
+        (All, "a", true, Bounced),
+        "450 4.1.8 <alice@example.test>: Sender address rejected: Domain not found",
+        (First, "aa", false, Delivered),
+    ),
+    (
+        "rate",
+        "550 5.1.0 <alice@example.test> sender rejected. AUP#In-1310",
+        (A, "ab", false, Delivered),
+        "450 4.7.28 Mail flood detected",
+        (A, "ab", false, Delivered),
+    ),
+    (
+        "greylist",
+        "550 5.7.1 Greylisting in action, please come back later",
+        (First, "aa", false, Delivered),
+        "450 4.2.0 Recipient address rejected: Greylisted, please try again",
+        (First, "aa", false, Delivered),
+    ),
+    (
+        "content",
+        "554 5.7.1 Spam message rejected",
+        (All, "a", true, Bounced),
+        "451 4.7.1 Spam message rejected",
+        (First, "aa", false, Delivered),
+    ),
+    (
+        "mailbox",
+        "550 5.1.1 <x@y.test>: Recipient address rejected: User unknown in virtual mailbox table",
+        (All, "a", true, Bounced),
+        "452 4.2.2 <x@y.test>: user is over quota",
+        (First, "aa", false, Delivered),
+    ),
+    (
+        "system",
+        "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org; \
+         Error: open resolver; https://www.spamhaus.org/returnc/pub/192.0.2.53",
+        (First, "aa", false, Delivered),
+        "451 4.3.0 Temporary system problem. Try again later",
+        (First, "aa", false, Delivered),
+    ),
+    (
+        "relay",
+        "554 5.7.1 <x@y.test>: Relay access denied",
+        (All, "a", true, Bounced),
+        "454 4.7.1 <x@y.test>: Relay access denied",
+        (First, "aa", false, Delivered),
+    ),
+    (
+        "unknown",
+        "550 5.7.1 Message refused",
+        (All, "ac", true, Bounced),
+        "450 4.7.1 Message refused",
+        (First, "aa", false, Delivered),
+    ),
+];
+
+/// Where in the dialogue.
+const STAGES: [(&str, At); 4] =
+    [("greeting", At::Greeting), ("mail", At::Sender), ("rcpt", At::Recipient), ("end", At::End)];
+
+struct Row {
+    domain: String,
+    stage: At,
+    words: String,
+    way: Way,
+    sink: Sink,
+}
+
+impl Row {
+    fn new(name: &str, stage: At, rules: Vec<Rule>, words: &str, way: Way) -> Self {
+        let sink = Sink::start();
+        sink.set(rules);
+        Self { domain: format!("{name}.test"), stage, words: words.to_owned(), way, sink }
+    }
+
+    fn recipient(&self) -> String {
+        format!("x@{}", self.domain)
+    }
+
+    fn tries(&self) -> Vec<Seen> {
+        self.sink.seen().into_iter().filter(|seen| seen.step == self.stage).collect()
+    }
+}
+
+fn refusal(who: Who, stage: At, words: &str) -> Rule {
+    let rule = Rule::say(stage, words);
+    match who {
+        All => rule,
+        First => rule.times(1),
+        A => rule.client(EGRESSES[0].1),
+    }
+}
+
+/// Every class at every stage with either code, and what is not of that pattern.
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (class, permanent, way5, temporary, way4) in CLASSES {
+        for (stage, at) in STAGES {
+            for (code, words, way) in [(5, permanent, way5), (4, temporary, way4)] {
+                let name = format!("{class}-{stage}-{code}");
+                rows.push(Row::new(&name, at, vec![refusal(way.0, at, words)], words, way));
+            }
+        }
+    }
+    let rcpt = At::Recipient;
+    // A network that is refused is left, not only the address.
+    let words = "550 SC-001 (X) Unfortunately, messages from 127.0.0.11 weren't sent.";
+    let rule = refusal(A, rcpt, words);
+    rows.push(Row::new("network", rcpt, vec![rule], words, (A, "ac", true, Delivered)));
+    // The same refusal from two networks: it is not the address.
+    let words = CLASSES[0].1;
+    let rule = refusal(All, rcpt, words);
+    rows.push(Row::new("listed-everywhere", rcpt, vec![rule], words, (All, "abc", true, Bounced)));
+    // Who waits for a greylist and is blocked meanwhile goes on through another address.
+    let rules = vec![refusal(First, rcpt, CLASSES[3].3), refusal(A, rcpt, words)];
+    rows.push(Row::new("grey-then-listed", rcpt, rules, words, (A, "aab", false, Delivered)));
+    // Nobody knows these words.
+    let words = "550 xyzzy plugh";
+    let rule = refusal(All, rcpt, words);
+    rows.push(Row::new("unmatched", rcpt, vec![rule], words, (All, "ac", true, Bounced)));
+    rows
+}
+
+/// A rule of the admin's own, before the shipped ones: nobody greylists with a 5xx, but some do.
+const OWN: &str = r#"[[rule]]
+id = "odd-partner"
+pattern = '^550 5\.7\.1 Greylisting in action'
+class = "greylist"
+scope = "ip"
+hold = "3s"
+sample = "550 5.7.1 Greylisting in action, please come back later"
+"#;
+
+fn office(rows: &[Row]) -> Office {
+    let mut office = Office::start();
+    let own = office.scratch().join("refusals.toml");
+    std::fs::write(&own, OWN).unwrap();
+    let egresses = EGRESSES.map(|(name, address, network)| {
+        format!("[egresses.{name}]\naddress = \"{address}\"\nnetwork = \"{network}\"\n")
+    });
+    office.configure(&[("", &egresses.join("\n"))]);
+    let routes: Vec<_> = rows.iter().map(|row| (row.domain.as_str(), row.sink.address())).collect();
+    let retry = format!("retry = \"{RETRY}\"\nretry_max = \"4s\"");
+    office.route(&routes, &[&retry, &format!("refusals = {own:?}")]);
+    office
+}
+
+#[test]
+fn every_class_at_every_stage_is_treated_as_its_class_says() {
+    let rows = rows();
+    let office = office(&rows);
+    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
+    smtp.login("alice@example.test", PASSWORD).unwrap();
+    for row in &rows {
+        let text = String::from_utf8(message(&row.domain)).unwrap();
+        let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
+        let reply = smtp.send("alice@example.test", &[&row.recipient()], text.as_bytes()).unwrap();
+        assert_eq!(reply.code, 250, "{reply}");
+    }
+    let bounced = rows.iter().filter(|row| row.way.3 == Bounced).count();
+    let mut delivered = rows.iter().filter(|row| row.way.3 == Delivered);
+    let start = wait::now();
+    // What does not arrive in time is judged below, with what was tried.
+    while delivered.clone().any(|row| row.sink.received().is_empty()) && start.elapsed() < PATIENCE
+    {
+        wait::pause(Duration::from_millis(50));
+    }
+    let arrived = delivered.all(|row| !row.sink.received().is_empty());
+    let reports = match arrived {
+        true => office.wait_for("alice", "INBOX", bounced),
+        false => office.wait_for("alice", "INBOX", 1),
+    };
+    let reports: Vec<String> = reports
+        .iter()
+        .map(|(_, text)| String::from_utf8_lossy(text).replace("\r\n ", " "))
+        .collect();
+    let mut wrong = Vec::new();
+    for row in &rows {
+        if let Err(why) = judge(row, &reports) {
+            wrong.push(format!("{}: {why}", row.domain));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    assert_eq!(reports.len(), bounced, "more reports than bounces");
+    office.assert_quiet(&["no rule knows this refusal"]);
+}
+
+fn judge(row: &Row, reports: &[String]) -> Result<(), String> {
+    let (_, egresses, at_once, end) = row.way;
+    let tries = row.tries();
+    let name = |seen: &Seen| {
+        let client = seen.client.to_string();
+        EGRESSES.iter().find(|(_, address, _)| *address == client).map_or("?", |(name, ..)| name)
+    };
+    let tried: String = tries.iter().map(name).collect();
+    if tried != egresses {
+        return Err(format!("tried through {tried}, not {egresses}"));
+    }
+    for pair in tries.windows(2) {
+        let gap = pair[1].at.duration_since(pair[0].at);
+        let waited = gap >= SOON;
+        // At least one of the tries was waited for, or none.
+        if at_once && waited || (!at_once && !waited && tries.len() == 2) {
+            return Err(format!("{gap:?} between two tries"));
+        }
+    }
+    let received = row.sink.received();
+    let copies = usize::from(end == Delivered);
+    if received.len() != copies || received.iter().any(|one| !one.acknowledged) {
+        return Err(format!("{} copies, {copies} expected", received.len()));
+    }
+    let field = format!("Final-Recipient: rfc822; {}\r\n", row.recipient());
+    let told: Vec<_> = reports.iter().filter(|report| report.contains(&field)).collect();
+    if told.len() != 1 - copies {
+        return Err(format!("{} reports, {} expected", told.len(), 1 - copies));
+    }
+    for report in told {
+        let field = format!("Diagnostic-Code: smtp; {}", row.words);
+        for part in ["Action: failed\r\n", "Return-Path: <>\r\n", &field] {
+            if !report.contains(part) {
+                return Err(format!("{part:?} is not in the report:\n{report}"));
+            }
+        }
+    }
+    Ok(())
+}
