@@ -1,5 +1,5 @@
 //! The way to a destination: an admin's route, or its mail exchangers (RFC 5321 §5.1), each with an
-//! address, and how sure of it one must be (DANE, RFC 7672).
+//! address, and how sure of it one must be (DANE, RFC 7672; MTA-STS, RFC 8461).
 
 #[cfg(test)]
 mod tests;
@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use engine::Random;
 use mail::{Domain, Reply};
-use net::dns::{Dns, DnsFault, Mx};
+use net::dns::{Dns, DnsFault, Mx, Tlsa};
 use net::send::{Login, Reach, Security, Verify};
+use net::sts::{Mode, Policy, Sts};
 
 /// Most addresses that one try of a destination calls.
 const TARGETS_MAX: usize = 10;
@@ -66,6 +67,7 @@ pub struct Routes {
     /// Names that we greet with: mail is never sent to ourselves.
     ours: Arc<BTreeSet<String>>,
     dns: Arc<dyn Dns>,
+    sts: Option<Arc<Sts>>,
 }
 
 impl std::fmt::Debug for Routes {
@@ -84,7 +86,13 @@ impl Routes {
         ours: BTreeSet<String>,
         dns: Arc<dyn Dns>,
     ) -> Self {
-        Self { routes: Arc::new(routes), mx, reach, ours: Arc::new(ours), dns }
+        Self { routes: Arc::new(routes), mx, reach, ours: Arc::new(ours), dns, sts: None }
+    }
+
+    /// These, with the policies of domains honoured (MTA-STS).
+    #[must_use]
+    pub fn with_sts(self, sts: Arc<Sts>) -> Self {
+        Self { sts: Some(sts), ..self }
     }
 
     /// Whether mail for this domain can leave at all.
@@ -178,12 +186,20 @@ impl Routes {
         }
         sort(&mut exchangers, random);
         self.cut_loops(&mut exchangers)?;
+        let policy = match &self.sts {
+            Some(sts) => sts.policy(&domain).await,
+            None => None,
+        };
+        let policy = policy.filter(|policy| policy.mode == Mode::Enforce);
         let (mut targets, mut why) = (Vec::new(), String::new());
         for Mx { host, .. } in exchangers.iter().filter(|mx| !mx.host.is_empty()) {
             match self.addresses(host).await {
                 Ok((addresses, signed)) => {
-                    match self.security(host, name, secure && signed).await {
-                        Ok(security) => targets.extend(
+                    match self.security(host, name, secure && signed, policy.as_deref()).await {
+                        Ok(None) => {
+                            why = format!("{host} is not in the policy (MTA-STS) of {name}")
+                        }
+                        Ok(Some(security)) => targets.extend(
                             addresses
                                 .into_iter()
                                 .map(|ip| self.exchanger(host, ip, security.clone())),
@@ -217,17 +233,34 @@ impl Routes {
         Ok(())
     }
 
-    /// RFC 7672 §2.2: TLSA records that can be trusted make TLS a must.
-    async fn security(&self, host: &str, domain: &str, signed: bool) -> Result<Security, DnsFault> {
+    /// TLSA records that can be trusted make TLS a must (RFC 7672 §2.2), and go before a policy
+    /// (RFC 8461 §2); a policy that is enforced names the hosts, and whose certificates they must
+    /// show. `None`: mail must not go there.
+    async fn security(
+        &self,
+        host: &str,
+        domain: &str,
+        signed: bool,
+        policy: Option<&Policy>,
+    ) -> Result<Option<Security>, DnsFault> {
+        let by_policy = |policy: &Policy| {
+            let verify = Verify::Names(vec![host.to_owned()]);
+            policy.allows(host).then_some(Security::Require(verify))
+        };
+        let without = || policy.map_or(Some(Security::Opportunistic), by_policy);
         if !signed {
-            return Ok(Security::Opportunistic);
+            return Ok(without());
         }
         match self.dns.tlsa(host, SMTP_PORT).await {
             Ok(answer) if answer.secure => {
+                let usable = answer.records.iter().any(Tlsa::is_usable);
+                if let Some(policy) = policy.filter(|_| !usable) {
+                    return Ok(by_policy(policy));
+                }
                 let names = vec![host.to_owned(), domain.to_owned()];
-                Ok(Security::Require(Verify::Dane(answer.records, names)))
+                Ok(Some(Security::Require(Verify::Dane(answer.records, names))))
             }
-            Ok(_) | Err(DnsFault::NoSuchName | DnsFault::NoData) => Ok(Security::Opportunistic),
+            Ok(_) | Err(DnsFault::NoSuchName | DnsFault::NoData) => Ok(without()),
             // F4: no answer is no permission to do without.
             Err(fault) => Err(fault),
         }

@@ -15,7 +15,9 @@ use functions::relay::{Forwarding, Options, Outside};
 use functions::routes::{Route, Routes};
 use mail::Domain;
 use net::dns::Resolver;
+use net::http::Http;
 use net::send::{Login, Reach, Security, Tcp, Verify};
+use net::sts::Sts;
 use proto::sasl::Password;
 use store::Store;
 
@@ -154,9 +156,18 @@ async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
         }
         sum
     };
+    let authorities = config.authorities()?;
+    let http = Http::new(
+        clock.clone(),
+        engines.tasks.clone(),
+        dns.clone(),
+        authorities.clone(),
+        reach.clone(),
+    );
+    let sts = Arc::new(Sts::new(dns.clone(), Arc::new(http), clock.clone()));
     Ok(Outside {
-        dialer: Arc::new(Tcp::new(clock, random, config.authorities()?)),
-        routes: Routes::new(routes, config.relay.mx, reach, ours, dns),
+        dialer: Arc::new(Tcp::new(clock, random, authorities)),
+        routes: Routes::new(routes, config.relay.mx, reach, ours, dns).with_sts(sts),
         forwarding: Some(Forwarding { mac: Arc::new(mac) }),
     })
 }
