@@ -65,6 +65,7 @@ impl Session {
             }
             Err(error) => return Err(error.into()),
         };
+        self.teach(from, &changed);
         let code = copy_uid(&changed);
         if !is_move {
             return Ok(Answer::Ok(code, "COPY done".into()));

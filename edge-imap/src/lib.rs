@@ -25,9 +25,10 @@ mod select;
 mod selection;
 mod service;
 mod session;
+mod teach;
 
 #[cfg(test)]
 mod tests;
 
-pub use service::{Imap, Options};
+pub use service::{Imap, Options, Taught};
 pub use session::Session;

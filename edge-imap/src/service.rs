@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Clock, Random};
-use mail::Instant;
+use mail::{Instant, Uid};
 use net::{Peer, Service, Throttle};
 use proto::Tls;
 use proto::imap::{Config, Server};
 use proto::{Core, sasl};
-use store::Store;
+use store::change::MailboxId;
+use store::{AccountLog, Store};
+use tokio::sync::mpsc;
 
 use crate::session::Session;
 
@@ -28,6 +30,22 @@ pub struct Options {
     pub search_time: Duration,
     /// How often an idle client's account is read again though no hint came [y].
     pub idle_reread: Duration,
+    /// Hears of what people put into Junk and take out of it. Best effort: what finds the queue
+    /// full is not told.
+    pub taught: Option<mpsc::Sender<Taught>>,
+}
+
+/// A message that somebody has judged, by moving it.
+#[derive(Clone, Debug)]
+pub struct Taught {
+    /// Its account's log.
+    pub log: Arc<AccountLog>,
+    /// Where it is now.
+    pub mailbox: MailboxId,
+    /// Its UID there.
+    pub uid: Uid,
+    /// It was put into Junk; else it was taken out.
+    pub spam: bool,
 }
 
 /// Never shows the secret.
@@ -48,6 +66,7 @@ impl Options {
             quota_bytes: None,
             search_time: Duration::from_secs(300),
             idle_reread: Duration::from_secs(300),
+            taught: None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod options;
 mod outcome;
 mod queue;
 mod scout;
+mod seal;
 mod settle;
 mod sites;
 #[cfg(test)]

@@ -81,6 +81,12 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Messages that the spam filter was asked about.",
     ),
     (
+        "postroad_spam_taught_total",
+        Kind::Counter,
+        "result: taught, passed over (gone or too large), no answer",
+        "Messages that people put into Junk or took out of it, told to the spam filter.",
+    ),
+    (
         "postroad_smtp_stored_bytes_total",
         Kind::Counter,
         "",
@@ -249,6 +255,7 @@ mod tests {
         {
             sources(&root.join(crates).join("src"), &mut text);
         }
+        sources(&root.join("postroad/src/serve"), &mut text);
         let counted: BTreeSet<&str> = text
             .split('"')
             .filter(|word| word.starts_with("postroad_"))

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod edges;
+mod learning;
 mod policy;
 mod sending;
 mod signals;

@@ -188,3 +188,32 @@ fn the_spam_filter_has_a_word() {
     }
     assert!(asked.contains("\r\nrcpt: alice@example.test\r\n"), "{asked}");
 }
+
+// Issue: moving to and from Junk reported to the filter.
+#[test]
+fn what_people_move_to_and_from_junk_is_learnt() {
+    let zone = zone();
+    let (address, told) = filter();
+    let office = office(&zone, &format!("[spam]\nlearn_url = \"http://{address}\"\n"));
+    let message = b"From: x@own.test\r\nSubject: offer\r\n\r\nhello\r\n";
+    let mut smtp = office.smtp();
+    smtp.send("x@own.test", &["alice@example.test"], message).unwrap().expect(250).unwrap();
+    office.wait_for("alice", "INBOX", 1);
+    let mut imap = office.imap("alice");
+    for (from, to, expected) in
+        [("INBOX", "Junk", "POST /learnspam "), ("Junk", "INBOX", "POST /learnham ")]
+    {
+        imap.select(from).unwrap();
+        imap.command(&format!("MOVE 1 {to}")).unwrap().ok().unwrap();
+        let learnt = told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        assert!(learnt.starts_with(expected) && learnt.contains("Subject: offer"), "{learnt}");
+    }
+    // What is thrown away out of Junk, or moved about elsewhere, teaches nothing.
+    imap.select("INBOX").unwrap();
+    imap.command("COPY 1 Archive").unwrap().ok().unwrap();
+    imap.command("MOVE 1 Junk").unwrap().ok().unwrap();
+    imap.select("Junk").unwrap();
+    imap.command("MOVE 1 Trash").unwrap().ok().unwrap();
+    assert!(told.recv_timeout(std::time::Duration::from_secs(20)).unwrap().contains("/learnspam"));
+    assert!(told.recv_timeout(std::time::Duration::from_millis(500)).is_err());
+}

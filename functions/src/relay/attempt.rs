@@ -9,7 +9,7 @@ use super::content::Leaving;
 use super::dial::{Ends, Line};
 use super::job::{Job, UNKNOWN};
 use super::offer;
-use super::{Shared, outcome};
+use super::{Shared, outcome, seal};
 use crate::egress::{Egress, Refusal, Verdict, judge};
 
 /// What an attempt leaves to be done.
@@ -61,8 +61,13 @@ impl Shared {
         if taken.is_empty() {
             return left;
         }
-        let fields = offer::forwarder(job).map(|by| mail::trace::delivered_to(&by));
-        let fields = fields.unwrap_or_default();
+        let fields = match offer::forwarder(job) {
+            Some(by) => {
+                let host = &self.options.egresses[ends.egress].hello;
+                seal::fields_of(&self.store, job.item.place, &job.record, &by, host, now).await
+            }
+            None => String::new(),
+        };
         let mut content =
             Leaving::new(self.store.clone(), job.item.place, &job.record.location, fields);
         let (clock, margin) = (self.clock(), self.options.dot_margin);

@@ -168,6 +168,7 @@ impl Shared<'_> {
             iterations: config.login.iterations,
             quota_bytes: config.limits.quota.map(|size| size.0),
             search_time: config.imap.search,
+            taught: self.policy.taught.clone(),
             ..edge_imap::Options::new(core, self.secret.clone())
         };
         Imap::new(options, self.store.clone(), self.throttle.clone())

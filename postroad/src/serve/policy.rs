@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use edge_imap::Taught;
 use edge_smtp::{
     Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, PolicyOptions,
     SpamFilter, SpamOptions,
@@ -12,9 +13,11 @@ use net::dns::{Dns, Resolver};
 use net::http::Http;
 use net::send::Reach;
 use store::Store;
+use tokio::sync::mpsc;
 
 use crate::config::{BlockAction, CheckAction, Config};
 use crate::failure::Failure;
+use crate::serve::learning;
 
 /// The checks of a process; each `None` where it is off.
 pub(super) struct Policy {
@@ -22,6 +25,7 @@ pub(super) struct Policy {
     pub(super) blocklists: Option<Arc<Blocklists>>,
     pub(super) greylist: Option<Arc<Greylist>>,
     pub(super) spam: Option<Arc<SpamFilter>>,
+    pub(super) taught: Option<mpsc::Sender<Taught>>,
 }
 
 impl Policy {
@@ -72,9 +76,10 @@ impl Policy {
                 reject: config.spam.reject,
                 greylist: config.spam.greylist,
             };
-            Arc::new(SpamFilter::new(options, filter_client(store, dns)))
+            Arc::new(SpamFilter::new(options, filter_client(store, dns.clone())))
         });
-        Ok(Self { judge, blocklists, greylist, spam })
+        let taught = learning::start(config, store, || filter_client(store, dns));
+        Ok(Self { judge, blocklists, greylist, spam, taught })
     }
 }
 
