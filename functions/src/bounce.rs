@@ -104,7 +104,8 @@ impl Bounce {
             ..Envelope::new(None, vec![Recipient::new(sender.clone())])
         };
         let prefix = Bytes::from(trace::return_path(None));
-        let made = Made { id, envelope, at: now, prefix, content: content.into() };
+        let cause = (due.item.clone(), item.reports);
+        let made = Made { id, envelope, at: now, prefix, content: content.into(), cause };
         self.store.make(made).await?;
         let place = Slot { segment: SegmentRef::Made { id }, index: 0 };
         let index = self.store.index_of(place).await?.ok_or("a report is not there")?;

@@ -38,7 +38,7 @@ pub(crate) const OUTSIDE: [&str; 3] = ["far.test", "moody.test", "away.test"];
 const HOSTILE: Duration = Duration::from_secs(60);
 
 /// Store calls of one run (I8).
-const CALLS_MAX: u64 = 300_000;
+const CALLS_MAX: u64 = 1_500_000;
 
 /// Every process, and what it does: deliver, relay, bounce.
 const PROCESSES: [(&str, bool, bool, bool); 4] = [

@@ -45,7 +45,7 @@ pub use directory::Directory;
 pub use hints::Hints;
 pub use ingest::{Accept, AcceptError, Incoming, Ingest, Receipt, Taken, Whole};
 pub use items::{Announced, Hand, Items};
-pub use made::Made;
+pub use made::{Made, cause_of};
 pub use office::Store;
 pub use options::{Options, Timing, Upkeep};
 pub use space::Space;

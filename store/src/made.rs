@@ -8,7 +8,8 @@ use mail::{Envelope, RecordId, Timestamp};
 
 use crate::context::Context;
 use crate::names;
-use crate::segment::{Builder, NewBody, NewRecord};
+use crate::rows::ItemKey;
+use crate::segment::{Builder, IndexRecord, NewBody, NewRecord};
 
 /// A message to be made.
 #[derive(Clone, Debug)]
@@ -23,17 +24,39 @@ pub struct Made {
     pub prefix: Bytes,
     /// The message, CRLF lines.
     pub content: Bytes,
+    /// The item that caused it, and how many reports that had before: as long as the item does not
+    /// say that it knows of this one, it may be taken to where it goes again.
+    pub cause: (ItemKey, u32),
+}
+
+/// First byte of a cause, where verdicts begin with their version.
+const CAUSE: u8 = 0xca;
+
+fn encode_cause((item, reports): &(ItemKey, u32)) -> Bytes {
+    let mut out = vec![CAUSE];
+    out.extend_from_slice(&reports.to_be_bytes());
+    out.extend_from_slice(&item.to_sort());
+    out.into()
+}
+
+/// What caused a record that a function made; `None`: it says nothing of that.
+#[must_use]
+pub fn cause_of(record: &IndexRecord) -> Option<(ItemKey, u32)> {
+    let (first, rest) = record.verdicts.split_first()?;
+    let (reports, item) = rest.split_at_checked(4)?;
+    let reports = u32::from_be_bytes(reports.try_into().ok()?);
+    (*first == CAUSE).then_some((ItemKey::from_sort(item)?, reports))
 }
 
 /// Puts it, if nothing is there yet. Whoever made it before made it for the same reason, so what
 /// is there counts, whatever its bytes.
 pub(crate) async fn make(cx: &Context, made: Made) -> Result<(), WriteError> {
-    let Made { id, envelope, at, prefix, content } = made;
+    let Made { id, envelope, at, prefix, content, cause } = made;
     let mut scanner = Scanner::new(Limits::default());
     scanner.feed(&content);
     let summary = Bytes::from(scanner.finish().summary.encode());
     let body = NewBody::of(&content);
-    let record = NewRecord::new(at, Some(envelope), Bytes::new(), summary, &prefix, body);
+    let record = NewRecord::new(at, Some(envelope), encode_cause(&cause), summary, &prefix, body);
     let record = record.ok_or(WriteError::Refused("prefix over its limit".into()))?;
     let mut builder = Builder::made(cx.nonce());
     builder.add(id, &record);

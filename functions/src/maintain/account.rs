@@ -98,6 +98,16 @@ async fn compact(store: &Store, log: &AccountLog) -> Result<Vec<SegmentRef>, Err
     Ok(released)
 }
 
+/// Whether the row that caused what a function made knows of it: until then it may be delivered
+/// once more, and has to be met in the window [e, J].
+async fn is_told(store: &Store, id: mail::RecordId) -> Result<bool, Error> {
+    let Some(index) = store.segment_index(&store::names::made(id)).await? else { return Ok(true) };
+    let cause = index.records.first().and_then(store::cause_of);
+    let Some((item, reports)) = cause else { return Ok(true) };
+    let item = store.items().get(&item).await?;
+    Ok(item.is_none_or(|(item, _)| item.state.is_finished() || item.reports > reports))
+}
+
 /// Whether nothing more will come from this segment into this account: release is a fence [F].
 pub(super) async fn is_done(
     store: &Store,
@@ -105,9 +115,10 @@ pub(super) async fn is_done(
     segment: SegmentRef,
     watermarks: &mut BTreeMap<WriterId, u64>,
 ) -> Result<bool, Error> {
-    let SegmentRef::Ingest { writer, number } = segment else {
-        // What a function made is named by the row that caused it, not by a claim.
-        return Ok(matches!(segment, SegmentRef::Made { .. }));
+    let (writer, number) = match segment {
+        SegmentRef::Ingest { writer, number } => (writer, number),
+        SegmentRef::Made { id } => return is_told(store, id).await,
+        SegmentRef::Account { .. } => return Ok(false),
     };
     let watermark = match watermarks.get(&writer) {
         Some(watermark) => *watermark,

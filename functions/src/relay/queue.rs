@@ -18,6 +18,9 @@ mod tests;
 /// Connections that a destination may have at once before anything is known of it.
 const ALLOWED_FIRST: usize = 4;
 
+/// Items that are remembered as not to be done now.
+const LATER_MAX: usize = 20_000;
+
 /// Bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -90,6 +93,8 @@ pub(super) struct Queue {
     destinations: BTreeMap<String, Destination>,
     /// Waiting or being worked on.
     known: BTreeSet<ItemKey>,
+    /// Found not to be done now, and not looked at again before: what has another's lease, say.
+    later: BTreeMap<ItemKey, Timestamp>,
     waiting: usize,
     active: usize,
     /// The destination that had its turn last.
@@ -102,6 +107,7 @@ impl Queue {
             bounds,
             destinations: BTreeMap::new(),
             known: BTreeSet::new(),
+            later: BTreeMap::new(),
             waiting: 0,
             active: 0,
             last: String::new(),
@@ -112,6 +118,13 @@ impl Queue {
     pub(super) fn add(&mut self, due: Announced, now: Timestamp) -> Added {
         if self.known.contains(&due.item) {
             return Added::Here;
+        }
+        match self.later.get(&due.item) {
+            Some(until) if *until > now => return Added::Here,
+            Some(_) => {
+                self.later.remove(&due.item);
+            }
+            None => {}
         }
         let from_own = matches!(due.place, store::rows::DuePlace::Own(_));
         let of = self.destinations.entry(due.item.destination.clone()).or_default();
@@ -168,6 +181,17 @@ impl Queue {
     /// An item is not worked on any more.
     pub(super) fn done(&mut self, item: &ItemKey) {
         self.known.remove(item);
+    }
+
+    /// An item is not to be done now; its due row brings it again after `until`.
+    pub(super) fn put_off(&mut self, item: &ItemKey, now: Timestamp, until: Timestamp) {
+        self.known.remove(item);
+        if self.later.len() >= LATER_MAX {
+            self.later.retain(|_, until| *until > now);
+        }
+        if self.later.len() < LATER_MAX {
+            self.later.insert(item.clone(), until);
+        }
     }
 
     /// A connection has ended.

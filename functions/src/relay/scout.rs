@@ -37,7 +37,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>
             shared.lease_shards(&mut held).await;
             renew = clock.instant().after(shared.options.shard_lease / 3);
         }
-        shared.look(&held).await;
+        for shard in held.keys() {
+            shared.look_at(*shard).await;
+        }
+        shared.look_at_places().await;
         let mut next = clock.instant().after(shared.options.poll).min(renew);
         let now = shared.now();
         if let Some(end) = shared.queue().next_end(now) {
@@ -56,7 +59,14 @@ pub(super) async fn run(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>
                         next = next.min(clock.instant().after(GATHER));
                     }
                 }
-                () = shared.look.notified() => break,
+                () = shared.look.notified() => {
+                    shared.look_at_places().await;
+                    let now = shared.now();
+                    if let Some(end) = shared.queue().next_end(now) {
+                        let end = end.since(now) + Duration::from_millis(1);
+                        next = next.min(clock.instant().after(end));
+                    }
+                }
                 () = wake => break,
             }
         }
@@ -115,10 +125,8 @@ impl Shared {
         }
     }
 
-    async fn look(&self, held: &BTreeMap<u16, Version>) {
-        for shard in held.keys() {
-            self.look_at(*shard).await;
-        }
+    /// The own places of destinations, and the age of what waits there.
+    async fn look_at_places(&self) {
         let now = self.now();
         let own = self.queue().places_due(now);
         for (destination, here) in own {

@@ -19,6 +19,8 @@ const ROUNDS_MAX: usize = 16;
 enum Next {
     /// The next item, over the same connection if it is still of use.
     Item,
+    /// That one was not to be done now.
+    NotNow,
     /// The destination is left alone.
     Held,
 }
@@ -31,7 +33,13 @@ pub(super) async fn run(shared: Arc<Shared>, destination: String, stopping: watc
         let now = shared.now();
         let Some(due) = shared.queue().take(&destination, now) else { break };
         let next = worker.one(&due).await;
-        shared.queue().done(&due.item);
+        let now = shared.now();
+        match next {
+            Next::NotNow => {
+                shared.queue().put_off(&due.item, now, now.after(shared.options.poll));
+            }
+            Next::Item | Next::Held => shared.queue().done(&due.item),
+        }
         if matches!(next, Next::Held) {
             break;
         }
@@ -62,11 +70,11 @@ impl Worker<'_> {
     async fn one(&mut self, due: &Announced) -> Next {
         match self.shared.begin(due).await {
             Ok(Some(job)) => Box::pin(self.send(job)).await,
-            Ok(None) => Next::Item,
+            Ok(None) => Next::NotNow,
             Err(error) => {
                 // Its due row brings it again.
                 tracing::warn!(item = ?due.item, %error, "an item cannot be begun");
-                Next::Item
+                Next::NotNow
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::memory::World;
 use store::Store;
-use store::rows::{Item, ItemKey, ItemKind, RowValue};
+use store::rows::{Due, Item, ItemKey, ItemKind, RowValue};
 use tests::ledger::Fate;
 
 use super::Sent;
@@ -56,7 +56,22 @@ fn items(world: &World) -> Vec<(ItemKey, Item)> {
 
 fn unfinished(world: &World) -> Vec<String> {
     let open = items(world).into_iter().filter(|(_, item)| !item.state.is_finished());
-    open.map(|(key, item)| format!("I1: STUCK {key:?}: {item:?}")).collect()
+    open.map(|(key, item)| {
+        let due = due_rows(world, &key);
+        format!("I1: STUCK {key:?}: announced at {due:?}: {item:?}")
+    })
+    .collect()
+}
+
+/// Where an item is announced: partition and time of each of its due rows.
+fn due_rows(world: &World, item: &ItemKey) -> Vec<(String, u64)> {
+    let rows = world.rows().into_iter();
+    let due = rows.filter(|(key, _)| key.partition.first() == Some(&b'd'));
+    due.filter_map(|(key, _)| {
+        let (at, of) = Due::parse_sort(&key.sort)?;
+        (of == *item).then(|| (key.partition.escape_ascii().to_string(), at.0))
+    })
+    .collect()
 }
 
 async fn judge(world: &World, store: &Store, remote: &Remote, sent: &Sent) -> Vec<String> {
