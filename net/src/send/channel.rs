@@ -279,48 +279,71 @@ fn closed(why: &io::Error) -> String {
     format!("connection broken: {why}")
 }
 
-/// Writes all of `bytes` and pushes them through; while that has to wait, what comes in is taken,
-/// so that two sides that both write cannot wait for each other (RFC 2920 §3.1), and a refusal in
-/// the middle of the content is heard: nothing more is written then.
+/// Writes all of `bytes` and pushes them through. What has come before is taken first, so that a
+/// refusal in the middle of the content is heard at once, not when the other side's buffers are
+/// full; and while it has to wait what comes is taken, so that two sides that both write cannot
+/// wait for each other (RFC 2920 §3.1). After a refusal nothing more is written.
 async fn write_all(
     stream: &mut BoxStream,
     mut bytes: &[u8],
     buffer: &mut [u8],
     client: &mut Client,
 ) -> io::Result<()> {
+    let mut has_listened = false;
     std::future::poll_fn(|cx| {
         loop {
-            let progress = if bytes.is_empty() {
-                match Pin::new(&mut *stream).poll_flush(cx)? {
-                    Poll::Ready(()) => return Poll::Ready(Ok(())),
-                    Poll::Pending => false,
-                }
-            } else {
-                match Pin::new(&mut *stream).poll_write(cx, bytes)? {
-                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(count) => {
-                        bytes = bytes.get(count..).unwrap_or_default();
-                        true
+            if std::mem::replace(&mut has_listened, true) {
+                let progress = if bytes.is_empty() {
+                    match Pin::new(&mut *stream).poll_flush(cx)? {
+                        Poll::Ready(()) => return Poll::Ready(Ok(())),
+                        Poll::Pending => false,
                     }
-                    Poll::Pending => false,
-                }
-            };
-            if progress {
-                continue;
-            }
-            match poll_read(stream, buffer, cx)? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Poll::Ready(count) => {
-                    client.receive(buffer.get(..count).unwrap_or_default());
-                    if client.has_failed() {
-                        return Poll::Ready(Ok(()));
+                } else {
+                    match Pin::new(&mut *stream).poll_write(cx, bytes)? {
+                        Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        Poll::Ready(count) => {
+                            bytes = bytes.get(count..).unwrap_or_default();
+                            true
+                        }
+                        Poll::Pending => false,
                     }
+                };
+                if progress {
+                    continue;
                 }
-                Poll::Pending => return Poll::Pending,
+                let came = std::task::ready!(take_in(stream, buffer, client, cx)?);
+                if came == Came::Refusal {
+                    return Poll::Ready(Ok(()));
+                }
+            } else if let Poll::Ready(Came::Refusal) = take_in(stream, buffer, client, cx)? {
+                return Poll::Ready(Ok(()));
             }
         }
     })
     .await
+}
+
+/// What came while something is written.
+#[derive(PartialEq, Eq)]
+enum Came {
+    /// The core goes on.
+    Something,
+    /// The core has failed.
+    Refusal,
+}
+
+fn take_in(
+    stream: &mut BoxStream,
+    buffer: &mut [u8],
+    client: &mut Client,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Came>> {
+    let count = std::task::ready!(poll_read(stream, buffer, cx)?);
+    if count == 0 {
+        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+    }
+    client.receive(buffer.get(..count).unwrap_or_default());
+    Poll::Ready(Ok(if client.has_failed() { Came::Refusal } else { Came::Something }))
 }
 
 fn poll_read(
