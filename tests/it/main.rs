@@ -7,6 +7,7 @@ mod clients;
 mod demo;
 mod disk_error;
 mod disk_full;
+mod exchangers;
 mod imap_commands;
 mod imap_extensions;
 mod kill;

@@ -209,6 +209,16 @@ impl Office {
         self.configure(&[("mx = false", &relay), ("", &routes.join("\n"))]);
     }
 
+    /// Lets it send to mail exchangers, those of this machine included, with these lines in `[relay]`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn by_exchangers(&mut self, relay: &[&str]) {
+        let relay = relay.join("\n");
+        let lines = format!("mx = true\nnetworks = [\"127.0.0.0/8\"]\n{relay}");
+        self.rewrite("mx = false", &lines);
+    }
+
     /// The same with its data elsewhere, and its process started by `wrapper` (a tracer).
     ///
     /// # Panics
@@ -268,6 +278,19 @@ impl Office {
             text = text.replace(&format!("\n{line}\n"), &format!("\n{line}\n{more}\n"));
         }
         std::fs::write(&config, text).unwrap();
+        self.restart();
+    }
+
+    /// Ends it well, replaces a line of its configuration, and starts it again.
+    fn rewrite(&mut self, line: &str, by: &str) {
+        if let Some(process) = &mut self.process {
+            assert!(process.terminate());
+        }
+        let config = self.data().join("postroad.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        assert!(text.contains(&format!("\n{line}\n")), "no {line} in {text}");
+        std::fs::write(&config, text.replace(&format!("\n{line}\n"), &format!("\n{by}\n")))
+            .unwrap();
         self.restart();
     }
 

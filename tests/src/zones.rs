@@ -2,7 +2,7 @@
 //! validates them. Every other name fails at once: no question leaves the machine.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -168,6 +168,14 @@ pub(crate) fn free_port() -> SocketAddr {
             return address;
         }
     }
+}
+
+/// An address of this machine that no other test uses, so that servers have the ports that mail and
+/// policies have.
+#[must_use]
+pub fn loopback(number: u8) -> Ipv4Addr {
+    let [high, middle, low, last] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 + ((high ^ middle) & 63), low, last.wrapping_add(number))
 }
 
 /// Lets everybody read a folder: servers give up their privileges.

@@ -1,0 +1,149 @@
+//! Mail exchangers from the DNS, in a signed zone of the test's own: their order, domains that take no
+//! mail, and DANE (RFC 7672): what is published is kept to, or the message waits.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tests::certificate::Authority;
+use tests::message::message;
+use tests::office::{Office, PASSWORD};
+use tests::sink::{At, Sink};
+use tests::smtp::Smtp;
+use tests::wait;
+use tests::zones::{Zones, loopback};
+
+/// A sink where mail exchangers are: port 25 of an address of its own.
+fn exchanger(number: u8) -> Sink {
+    Sink::bind(SocketAddr::from((loopback(number), 25)))
+}
+
+/// An office that asks this DNS, and may send to this machine.
+fn office(zones: &Zones, more: &str) -> Office {
+    let mut office = Office::start();
+    office.configure(&[("", &zones.configuration()), ("", more)]);
+    office.by_exchangers(&["retry = \"200ms\"", "retry_max = \"1s\""]);
+    office
+}
+
+fn submit(office: &Office, to: &str) {
+    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
+    smtp.login("alice@example.test", PASSWORD).unwrap();
+    let text = String::from_utf8(message(to)).unwrap();
+    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
+    let reply = smtp.send("alice@example.test", &[to], text.as_bytes()).unwrap();
+    assert_eq!(reply.code, 250, "{reply}");
+}
+
+/// Waits for the report about this recipient.
+fn report(office: &Office, to: &str) -> String {
+    let mut imap = office.imap("alice");
+    let field = format!("Final-Recipient: rfc822; {to}\r\n");
+    wait::until(&format!("a report about {to}"), || {
+        imap.select("INBOX").unwrap();
+        let all = imap.messages().unwrap();
+        let texts = all.iter().map(|(_, text)| String::from_utf8_lossy(text).replace("\r\n ", " "));
+        texts.into_iter().find(|text| text.contains(&field))
+    })
+}
+
+/// Waits until the queue says why a message to this domain waits, in words that hold `part`.
+fn waits(office: &Office, domain: &str, part: &str) {
+    let arguments = ["queue", "list", "--destination", domain, "--json"];
+    wait::until(&format!("mail for {domain} to wait because of {part}"), || {
+        let said = office.admin(&arguments, "");
+        serde_json::from_str::<Value>(&said).unwrap().to_string().contains(part).then_some(())
+    });
+}
+
+#[test]
+fn exchangers_are_tried_in_their_order_and_some_domains_take_no_mail() {
+    let (first, second, third) = (exchanger(1), exchanger(2), exchanger(3));
+    let zones = Zones::start(&[(
+        "sent.test",
+        &format!(
+            "order MX 10 first.order\norder MX 20 second.order\norder MX 30 third.order\n\
+             first.order A {}\nsecond.order A {}\nthird.order A {}\n\
+             null MX 0 .\n\
+             plain A {}\n\
+             us MX 10 mail.example.test.\n\
+             nowhere MX 10 nobody.sent.test.\n\
+             behind MX 10 first.order\nbehind MX 20 mail.example.test.\nbehind MX 30 third.order\n",
+            loopback(1),
+            loopback(2),
+            loopback(3),
+            loopback(3)
+        ),
+        false,
+    )]);
+    let office = office(&zones, "");
+    first.set_down(true);
+    submit(&office, "a@order.sent.test");
+    assert_eq!(second.wait_for(1)[0].recipients, ["a@order.sent.test"]);
+    first.set_down(false);
+    submit(&office, "b@order.sent.test");
+    assert_eq!(first.wait_for(1)[0].recipients, ["b@order.sent.test"]);
+    // RFC 5321 §5.1: without MX records the name itself.
+    submit(&office, "c@plain.sent.test");
+    assert_eq!(third.wait_for(1)[0].recipients, ["c@plain.sent.test"]);
+    for (to, part) in [
+        // RFC 7505 §4.2
+        ("d@null.sent.test", "Status: 5.1.10\r\n"),
+        ("e@missing.sent.test", "Status: 5.1.2\r\n"),
+        // We are its only exchanger, and do not know it: a loop.
+        ("f@us.sent.test", "Status: 5.4.6\r\n"),
+    ] {
+        submit(&office, to);
+        let told = report(&office, to);
+        assert!(told.contains("Action: failed\r\n") && told.contains(part), "{to}: {told}");
+    }
+    // Only better exchangers than ourselves are tried.
+    submit(&office, "g@behind.sent.test");
+    assert_eq!(first.wait_for(2)[1].recipients, ["g@behind.sent.test"]);
+    first.set_down(true);
+    submit(&office, "h@behind.sent.test");
+    waits(&office, "behind.sent.test", "first.order.sent.test");
+    submit(&office, "i@nowhere.sent.test");
+    waits(&office, "nowhere.sent.test", "nobody.sent.test");
+    assert_eq!((second.received().len(), third.received().len()), (1, 1));
+    office.assert_quiet(&[]);
+}
+
+#[test]
+fn dane_is_kept_to_or_the_message_waits() {
+    let authority = Authority::new();
+    let [right, wrong, plain, unsigned] = [4, 5, 6, 7].map(exchanger);
+    let [good, bad] = ["good", "bad"].map(|name| authority.issue(&format!("{name}.sent.test")));
+    right.set_tls(good.server());
+    wrong.set_tls(bad.server());
+    unsigned.set_tls(bad.server());
+    let tlsa = good.tlsa();
+    let at = [4, 5, 6, 7].map(loopback);
+    let names = ["right", "wrong", "plain"];
+    let mut signed = String::new();
+    for (name, at) in names.iter().zip(at) {
+        signed +=
+            &format!("{name} MX 10 mx.{name}\nmx.{name} A {at}\n_25._tcp.mx.{name} TLSA {tlsa}\n");
+    }
+    let insecure = format!("@ MX 10 mx\nmx A {}\n_25._tcp.mx TLSA {tlsa}\n", at[3]);
+    let zones = Zones::start(&[("sent.test", &signed, true), ("insecure.test", &insecure, false)]);
+    let office = office(&zones, "");
+    for to in ["a@right.sent.test", "a@wrong.sent.test", "a@plain.sent.test", "a@insecure.test"] {
+        submit(&office, to);
+    }
+    assert!(right.wait_for(1)[0].tls);
+    // RFC 7672 §2.2.1: what is not validated is not used; then TLS is as it comes.
+    assert!(unsigned.wait_for(1)[0].tls);
+    // F4: never in the clear, never under another key.
+    waits(&office, "wrong.sent.test", "mx.wrong.sent.test");
+    waits(&office, "plain.sent.test", "mx.plain.sent.test");
+    wrong.wait_for_step(At::StartTls, 2);
+    plain.wait_for_step(At::Hello, 2);
+    for sink in [&wrong, &plain] {
+        assert_eq!(sink.count(At::Sender), 0, "{:?}", sink.seen());
+    }
+    // Once they are as published, what waits is sent.
+    wrong.set_tls(good.server());
+    plain.set_tls(good.server());
+    assert!(wrong.wait_for(1)[0].tls && plain.wait_for(1)[0].tls);
+    office.assert_quiet(&[]);
+}
