@@ -1,11 +1,13 @@
-//! The process's own HTTP: health, readiness and metrics, for its operator.
+//! HTTP. For a process's operator: health, readiness and metrics; for everybody ([`web`]): what
+//! domains publish.
 //!
 //! `/healthz` tells that the process runs, `/readyz` whether it can serve now (its store answers
 //! and it does not drain), `/metrics` what it counts, for Prometheus. Nothing here reads or
-//! changes mail, and nothing needs a login: bind it where only its operator reaches it. A listener
-//! of its own shows an authority of certificates what it asks for.
+//! changes mail, and nothing needs a login: bind the operator's pages where only they reach them. A
+//! listener of its own shows an authority of certificates what it asks for.
 
 mod connection;
+pub mod web;
 
 use std::sync::Arc;
 use std::time::Duration;

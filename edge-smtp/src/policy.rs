@@ -11,6 +11,7 @@ mod dmarc;
 mod greylist;
 mod lookups;
 mod options;
+mod own;
 mod reverse;
 mod signatures;
 mod spam;
@@ -35,6 +36,7 @@ pub use blocklists::{Blocklist, Blocklists, ListAction};
 pub use greylist::{Greylist, GreylistOptions};
 use lookups::Lookups;
 pub use options::{Action, PolicyOptions};
+pub use own::spf_of;
 pub use spam::{SpamFilter, SpamOptions};
 
 /// A message, and what is known of how it came.

@@ -21,6 +21,7 @@ pub mod reply;
 pub mod spf;
 pub mod srs;
 pub mod structure;
+pub mod sts;
 pub mod summary;
 pub mod text;
 pub mod time;

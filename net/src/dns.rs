@@ -72,6 +72,19 @@ pub struct Mx {
     pub host: String,
 }
 
+/// An SRV record (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Srv {
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Share among those of one priority.
+    pub weight: u16,
+    /// Port.
+    pub port: u16,
+    /// Host name; empty: the service is not offered.
+    pub host: String,
+}
+
 /// A TLSA record (RFC 6698 §2.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tlsa {

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod aliases;
+mod dns;
 mod doctor;
 mod domains;
 mod keys;
@@ -18,9 +19,10 @@ use store::{Directory, Store};
 
 pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, RemovedAccount, Used};
 pub use aliases::AliasInfo;
-pub use doctor::{Check, Report, Verdict};
+pub use dns::{DnsCheck, DnsRecord, Looker, Publishing, txt_line};
+pub use doctor::{Check, Report, Surroundings, Verdict};
 pub use domains::{DomainDetails, DomainSummary};
-pub use keys::{DnsRecord, KeyInfo};
+pub use keys::KeyInfo;
 pub use queue::{
     QueueAct, QueueAttempt, QueueCount, QueueDetails, QueueFilter, QueueItem, QueueRecipient,
     QueueRemembered,
@@ -148,6 +150,12 @@ impl Admin {
     #[must_use]
     pub const fn new(store: Store, iterations: u32) -> Self {
         Self { store, iterations }
+    }
+
+    /// Clock, randomness and all else below.
+    #[must_use]
+    pub fn engines(&self) -> &engine::Engines {
+        self.store.engines()
     }
 
     fn directory(&self) -> &Directory {

@@ -1,6 +1,7 @@
 //! The command line: thin over [`crate::admin`], [`crate::serve`] and [`crate::demo`].
 
 mod ask;
+mod domain;
 mod print;
 mod queue;
 mod trace;
@@ -61,7 +62,16 @@ enum Verb {
     #[command(
         after_help = "Example: postroad doctor --json\n\nThe exit code is 1 if a promise is at stake."
     )]
-    Doctor(Json),
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Do not ask DNS
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 #[derive(Debug, Args)]
@@ -133,15 +143,23 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Verb::Config(ConfigVerb::Example) => print::text(&crate::config::example())?,
         Verb::Config(ConfigVerb::Document) => print::text(&crate::config::markdown())?,
-        Verb::Domain(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
+        Verb::Domain(verb) => {
+            let config = load(config)?;
+            if !verbs::run(&config, async |admin| verb.run(&admin, &config).await)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Verb::Account(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Alias(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Queue(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Trace(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
-        Verb::Doctor(Json { json }) => {
+        Verb::Doctor(DoctorArgs { offline, json: Json { json } }) => {
             let config = load(config)?;
             let certificates = crate::office::certificates_in_use(&config);
-            let report = verbs::run(&config, async |admin| Ok(admin.doctor(certificates).await))?;
+            let report = verbs::run(&config, async |admin| {
+                let around = domain::surroundings(&config, &admin, offline);
+                Ok(admin.doctor_around(certificates, &around).await)
+            })?;
             print::report(&report, json)?;
             if report.verdict == crate::admin::Verdict::Failure {
                 return Ok(ExitCode::FAILURE);

@@ -29,7 +29,6 @@ pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
 pub use policy::{BlocklistSection, GreylistSection, PolicySection, SpamSection};
 pub(crate) use values::parse_time;
-pub(crate) use values::span;
 pub use values::{BlockAction, ByteSize, CheckAction, LogFormat, Protocol, Role, RouteTls, Tls};
 
 /// Name of the listener that an authority of certificates looks at.
@@ -50,7 +49,8 @@ section! {
         /// Getting certificates from an authority, and keeping them valid (RFC 8555).
         pub acme: AcmeSection = AcmeSection::default(),
         /// Where clients connect. The names `smtp`, `submission`, `submissions`, `imap`, `imaps`,
-        /// `http` and `acme` imply a protocol and when TLS begins; any other name must tell both.
+        /// `http`, `https` and `acme` imply a protocol and when TLS begins; any other name must tell
+        /// both.
         /// A listener is opened if the process has the role of its protocol.
         pub listeners: BTreeMap<String, ListenerSection> = BTreeMap::new(),
         /// Bounds on clients and messages.
@@ -541,6 +541,13 @@ impl Config {
         listening
     }
 
+    /// Whether this listener has the pages for everybody.
+    #[must_use]
+    pub fn is_web(&self, listener: &str) -> bool {
+        let kind = self.listeners.get(listener).and_then(|section| section.kind(listener));
+        kind.is_some_and(|(protocol, _)| protocol == Protocol::Web)
+    }
+
     /// How the domain name system is asked.
     #[must_use]
     pub fn resolvers(&self) -> DnsOptions {
@@ -616,6 +623,7 @@ impl ListenerSection {
             "imap" => Some((Protocol::Imap, Tls::StartTls)),
             "imaps" => Some((Protocol::Imap, Tls::Implicit)),
             "http" | ACME => Some((Protocol::Http, Tls::None)),
+            "https" => Some((Protocol::Web, Tls::Implicit)),
             _ => None,
         };
         let protocol = self.protocol.or(known.map(|(protocol, _)| protocol))?;
@@ -632,7 +640,7 @@ impl Protocol {
             Self::Smtp => Role::Smtp,
             Self::Submission => Role::Submission,
             Self::Imap => Role::Imap,
-            Self::Http => Role::Http,
+            Self::Http | Self::Web => Role::Http,
         }
     }
 
@@ -641,7 +649,7 @@ impl Protocol {
             Self::Smtp => net::Protocol::Smtp,
             Self::Submission => net::Protocol::Submission,
             Self::Imap => net::Protocol::Imap,
-            Self::Http => net::Protocol::Http,
+            Self::Http | Self::Web => net::Protocol::Http,
         }
     }
 }

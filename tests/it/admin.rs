@@ -140,3 +140,33 @@ fn health_and_metrics_are_served() {
     assert!(metrics.contains("postroad_") && metrics.contains("region=\""), "{metrics}");
     assert!(get("/nothing").starts_with("HTTP/1.1 404"));
 }
+
+/// What has to be published is shown, as the admin guide says.
+#[test]
+fn dns_records_of_a_domain_are_shown() {
+    let office = Office::start();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let guide = std::fs::read_to_string(root.join("docs/admin.md")).unwrap();
+    let block = guide.split_once("<!-- domain records -->").unwrap().1;
+    let block = block.split("```").nth(1).unwrap();
+    let mut shown = String::new();
+    for line in block.lines().filter(|line| line.starts_with("postroad ")) {
+        let line = line.split(" #").next().unwrap().trim();
+        let arguments: Vec<_> = line.split(' ').skip(1).collect();
+        shown.push_str(&office.admin(&arguments, ""));
+    }
+    for part in [
+        "example.test. IN MX 10 ",
+        "\"v=spf1 mx -all\"",
+        "_dmarc.example.test. IN TXT \"v=DMARC1; p=none; ",
+        "p=quarantine",
+        "_mta-sts.example.test. IN TXT \"v=STSv1; id=",
+        "_smtp._tls.example.test. IN TXT \"v=TLSRPTv1; ",
+        "_submissions._tcp.example.test. IN SRV 0 1 ",
+        "_imaps._tcp.example.test. IN SRV 0 1 ",
+    ] {
+        assert!(shown.contains(part), "no {part}: {shown}");
+    }
+    let refused = office.try_admin(&["domain", "set", "example.test", "dmarc", "perhaps"], "");
+    assert!(!refused.status.success());
+}

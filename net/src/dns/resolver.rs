@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 
 use super::question::{Found, Meaning, Question, text};
-use super::{Answer, Dns, DnsFault, DnsOptions, Mx, Tlsa};
+use super::{Answer, Dns, DnsFault, DnsOptions, Mx, Srv, Tlsa};
 
 /// Answers kept.
 const CACHED_MAX: usize = 10_000;
@@ -64,6 +64,22 @@ impl Resolver {
             cache: Cache::new(CACHED_MAX),
             room: Semaphore::new(ASKED_MAX),
         }
+    }
+
+    /// SRV records (RFC 2782), in no order: only administrators ask for them.
+    /// # Errors
+    /// [`DnsFault`].
+    pub async fn srv(&self, name: &str) -> Result<Answer<Srv>, DnsFault> {
+        self.ask(Question::new(name, RecordType::SRV), |record| match record {
+            RData::SRV(srv) => Some(Srv {
+                priority: srv.priority,
+                weight: srv.weight,
+                port: srv.port,
+                host: text(&srv.target),
+            }),
+            _ => None,
+        })
+        .await
     }
 
     /// Asks, or remembers.

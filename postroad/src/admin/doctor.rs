@@ -1,6 +1,9 @@
 //! Is everything well? Looks, tries, and changes nothing but one object of its own that it
 //! deletes again.
 
+mod network;
+mod queue;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ use store::names;
 use store::rows::{WriterRow, WriterState};
 
 use super::{Admin, AdminError, QueueFilter};
+
+pub use network::Surroundings;
 
 /// Accounts whose logs are opened at most.
 const ACCOUNTS_MAX: usize = 10_000;
@@ -72,13 +77,36 @@ impl Admin {
     /// Looks at everything. `certificates` are those in use, or why there are none. Never fails:
     /// what cannot be looked at is a finding.
     pub async fn doctor(&self, certificates: Result<Vec<CertificateInfo>, String>) -> Report {
+        Self::report(self.checks(certificates).await)
+    }
+
+    /// As [`Self::doctor`], and looks at what others see of the office.
+    pub async fn doctor_around(
+        &self,
+        certificates: Result<Vec<CertificateInfo>, String>,
+        around: &Surroundings,
+    ) -> Report {
+        let known = certificates.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+        let mut checks = self.checks(certificates).await;
+        let names = self.certificate_names(&known, &around.publishing).await;
+        checks.push(names.unwrap_or_else(|why| unreadable("tls names", &why)));
+        checks.extend(self.network(around).await);
+        Self::report(checks)
+    }
+
+    fn report(checks: Vec<Check>) -> Report {
+        let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
+        Report { verdict, checks }
+    }
+
+    async fn checks(&self, certificates: Result<Vec<CertificateInfo>, String>) -> Vec<Check> {
         let mut checks = vec![self.index().await, self.objects().await, self.room().await];
         checks.push(self.writers().await.unwrap_or_else(|why| unreadable("writers", &why)));
         checks.push(self.logs().await.unwrap_or_else(|why| unreadable("accounts", &why)));
         checks.push(self.parked_items().await.unwrap_or_else(|why| unreadable("queue", &why)));
+        checks.extend(self.backlog().await.unwrap_or_else(|why| vec![unreadable("backlog", &why)]));
         checks.push(self.expiry(certificates));
-        let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
-        Report { verdict, checks }
+        checks
     }
 
     async fn index(&self) -> Check {

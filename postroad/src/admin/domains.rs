@@ -5,7 +5,6 @@ use serde::Serialize;
 use store::directory::ListCursor;
 use store::rows::{DirectoryChange, DomainRow, KeyUse};
 
-use super::keys::{self, DnsRecord};
 use super::{Admin, AdminError, domain_name};
 
 /// Addresses looked at when a domain is shown; more are told as "at least".
@@ -32,8 +31,6 @@ pub struct DomainDetails {
     pub aliases: usize,
     /// There are more: counting stopped.
     pub more: bool,
-    /// What to publish so that its mail is believed.
-    pub records: Vec<DnsRecord>,
 }
 
 impl Admin {
@@ -85,17 +82,15 @@ impl Admin {
     pub async fn domain(&self, name: &str) -> Result<DomainDetails, AdminError> {
         let domain = domain_name(name)?;
         let directory = self.look().await?;
-        let Some(row) = directory.domain(&domain).await? else {
+        if directory.domain(&domain).await?.is_none() {
             return Err(AdminError::NotFound { what: "domain", name: domain.to_string() });
-        };
-        let now = self.store.engines().index.now();
+        }
         let mut details = DomainDetails {
             domain: domain.to_string(),
             unicode: domain.to_unicode(),
             accounts: 0,
             aliases: 0,
             more: false,
-            records: keys::records(&domain, &row, now),
         };
         let mut cursor = Some(ListCursor::default());
         while let Some(from) = cursor {

@@ -31,17 +31,6 @@ pub struct KeyInfo {
     pub record: String,
 }
 
-/// A record to publish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DnsRecord {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: &'static str,
-    /// Its value; a TXT record's without quotes.
-    pub value: String,
-}
-
 impl Admin {
     /// The signing keys of a domain.
     /// # Errors
@@ -219,33 +208,4 @@ fn infos(domain: &Domain, row: &DomainRow, now: Timestamp) -> Vec<KeyInfo> {
 
 fn not_found(domain: &Domain) -> AdminError {
     AdminError::NotFound { what: "domain", name: domain.to_string() }
-}
-
-/// What a domain publishes so that its mail is believed.
-pub(super) fn records(domain: &Domain, row: &DomainRow, now: Timestamp) -> Vec<DnsRecord> {
-    let txt = |name: String, value: String| DnsRecord { name, kind: "TXT", value };
-    let mut records: Vec<DnsRecord> =
-        infos(domain, row, now).into_iter().map(|key| txt(key.name, key.record)).collect();
-    records.push(txt(domain.to_string(), "v=spf1 mx -all".to_owned()));
-    let reports = format!("v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}");
-    records.push(txt(format!("_dmarc.{domain}"), reports));
-    records
-}
-
-impl DnsRecord {
-    /// As a line of a zone file: a TXT record in strings of at most 255 bytes (RFC 1035 §3.3).
-    #[must_use]
-    pub fn zone_line(&self) -> String {
-        let Self { name, kind, value } = self;
-        let mut strings = Vec::new();
-        let mut rest = value.as_str();
-        while let Some((string, more)) = rest.split_at_checked(255) {
-            strings.push(format!("\"{string}\""));
-            rest = more;
-        }
-        if !rest.is_empty() || strings.is_empty() {
-            strings.push(format!("\"{rest}\""));
-        }
-        format!("{name}. IN {kind} {}", strings.join(" "))
-    }
 }

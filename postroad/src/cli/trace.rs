@@ -1,9 +1,11 @@
 //! `postroad trace`.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::print;
-use super::verbs::{moment, span};
+use super::verbs::{moment, time};
 use crate::admin::{Admin, Trace, TraceStep};
 use crate::failure::Failure;
 
@@ -20,8 +22,9 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "ID", requires = "account")]
     message_id: Option<String>,
     /// Nothing older than this, like 2h or 7d
-    #[arg(long, value_name = "TIME", requires = "account", conflicts_with = "message_id")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "account",
+        conflicts_with = "message_id")]
+    since: Option<Duration>,
     /// At most so many steps
     #[arg(long, default_value_t = 100, requires = "account", conflicts_with = "message_id")]
     limit: usize,
@@ -37,8 +40,8 @@ impl TraceArgs {
             (Some(record), account, _) => vec![admin.trace_record(record, account).await?],
             (None, Some(account), Some(id)) => admin.trace_message(account, id).await?,
             (None, account, _) => {
-                let since = self.since.as_deref().map(span).transpose()?;
-                vec![admin.trace_account(account.unwrap_or_default(), since, self.limit).await?]
+                let account = account.unwrap_or_default();
+                vec![admin.trace_account(account, self.since, self.limit).await?]
             }
         };
         if self.json {

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use jiff::Timestamp as Moment;
 
 use super::{Json, ask, print};
-use crate::admin::{Admin, DnsRecord, KeyInfo, NewAccount, Quota};
+use crate::admin::{Admin, KeyInfo, NewAccount, Quota, txt_line};
 use crate::config::{ByteSize, Config};
 use crate::failure::Failure;
 
@@ -36,17 +36,34 @@ pub(super) enum DomainVerb {
     /// List the domains
     #[command(after_help = "Example: postroad domain list --json")]
     List(Json),
-    /// Show a domain and what there is in it
-    #[command(after_help = "Example: postroad domain show example.org")]
+    /// Show a domain, what there is in it, and every DNS record it has to publish
+    #[command(
+        after_help = "Example: postroad domain show example.org --check\n\nThe exit code is 1 if \
+        something that is needed is missing or wrong."
+    )]
     Show {
         /// Its name
         domain: String,
+        /// Look each record up
+        #[arg(long)]
+        check: bool,
         #[command(flatten)]
         json: Json,
     },
     /// The keys that sign a domain's mail (DKIM)
     #[command(subcommand)]
     Keys(KeysVerb),
+    /// Set what a domain asks of others: mta-sts (none, testing, enforce) or dmarc (none,
+    /// quarantine, reject); then publish what `show` shows
+    #[command(after_help = "Example: postroad domain set example.org mta-sts enforce")]
+    Set {
+        /// Its name
+        domain: String,
+        /// mta-sts or dmarc
+        policy: String,
+        /// How strict
+        value: String,
+    },
     /// Remove a domain that has no addresses any more
     #[command(after_help = "Example: postroad domain remove example.org")]
     Remove {
@@ -56,8 +73,12 @@ pub(super) enum DomainVerb {
 }
 
 impl DomainVerb {
-    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
+    /// Whether all that was looked at is well.
+    pub(super) async fn run(self, admin: &Admin, config: &Config) -> Result<bool, Failure> {
         match self {
+            Self::Show { domain, check, json: Json { json } } => {
+                return super::domain::show(admin, config, &domain, check, json).await;
+            }
             Self::Add { domain } => {
                 let added = admin.add_domain(&domain).await?;
                 print::line(&format!(
@@ -69,33 +90,21 @@ impl DomainVerb {
             Self::List(Json { json }) => {
                 let domains = admin.domains().await?;
                 if json {
-                    return print::json(&domains);
+                    print::json(&domains)
+                } else {
+                    print::table(["DOMAIN"], domains.into_iter().map(|one| [one.domain]))
                 }
-                print::table(["DOMAIN"], domains.into_iter().map(|one| [one.domain]))
             }
-            Self::Show { domain, json: Json { json } } => {
-                let shown = admin.domain(&domain).await?;
-                if json {
-                    return print::json(&shown);
-                }
-                let more = if shown.more { " at least" } else { "" };
-                print::fields(&[
-                    ("domain", shown.domain),
-                    ("unicode", shown.unicode),
-                    ("accounts", format!("{}{more}", shown.accounts)),
-                    ("aliases", format!("{}{more}", shown.aliases)),
-                ])?;
-                print::line("\nTo publish:")?;
-                for record in &shown.records {
-                    print::line(&record.zone_line())?;
-                }
-                Ok(())
+            Self::Set { domain, policy, value } => {
+                admin.set_domain_policy(&domain, &policy, &value).await?;
+                print::line(&format!("set {policy} of {domain} to {value}"))
             }
             Self::Remove { domain } => {
                 admin.remove_domain(&domain).await?;
                 print::line(&format!("removed {domain}"))
             }
-        }
+        }?;
+        Ok(true)
     }
 }
 
@@ -155,14 +164,14 @@ impl KeysVerb {
         print::table(["SELECTOR", "ALGORITHM", "STATE"], keys.iter().map(row))?;
         print::line("\nTo publish:")?;
         for KeyInfo { name, record, .. } in keys {
-            print::line(&DnsRecord { name, kind: "TXT", value: record }.zone_line())?;
+            print::line(&txt_line(&name, &record))?;
         }
         Ok(())
     }
 }
 
 /// A time with its unit.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     crate::config::parse_time(text).ok_or_else(|| "write a time like 2d or 12h".to_owned())
 }
 
@@ -382,12 +391,6 @@ fn bytes(text: &str) -> Result<ByteSize, Failure> {
     plain.or_else(|_| text.parse()).map_err(|why: &str| {
         Failure::new(format!("{text} is {why}"), "or write `none` for no limit")
     })
-}
-
-/// A time span, like 2h.
-pub(super) fn span(text: &str) -> Result<Duration, Failure> {
-    crate::config::span(text)
-        .ok_or_else(|| Failure::new(format!("{text} is not a time"), "write it like 30m, 2h or 7d"))
 }
 
 /// Milliseconds since 1970, for people.

@@ -294,7 +294,7 @@ fn listeners(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             let problem = format!("`listeners.{name}` has no address");
             mistakes.add(&here, problem, "add address, like [\"0.0.0.0:25\", \"[::]:25\"]");
         }
-        if protocol == Protocol::Http && tls == Tls::StartTls {
+        if matches!(protocol, Protocol::Http | Protocol::Web) && tls == Tls::StartTls {
             let problem = format!("`listeners.{name}`: HTTP has no STARTTLS");
             mistakes.add(&here, problem, "use tls = \"none\" or \"implicit\"");
         }

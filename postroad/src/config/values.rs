@@ -72,11 +72,6 @@ impl Scalar for ByteSize {
     }
 }
 
-/// A time as it is written everywhere: `30s`, `2h`, `7d`.
-pub(crate) fn span(text: &str) -> Option<Duration> {
-    Duration::from_text(text)
-}
-
 /// A time as it is written everywhere: `30s`, `2d`.
 pub(crate) fn parse_time(text: &str) -> Option<Duration> {
     Duration::from_text(text)
@@ -238,10 +233,12 @@ words! {
         Submission = "submission",
         /// IMAP.
         Imap = "imap",
-        /// HTTP.
+        /// HTTP for the operator: health and metrics.
         Http = "http",
+        /// HTTP for everybody: what domains publish.
+        Web = "web",
     }
-    "a protocol: smtp, submission, imap or http"
+    "a protocol: smtp, submission, imap, http or web"
 }
 
 words! {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use edge_http::Operator;
+use edge_http::web::Web;
 use edge_imap::Imap;
 use edge_smtp::Smtp;
 use functions::host::local::{Functions, Local};
@@ -51,6 +52,7 @@ pub(super) async fn start(
     };
     let operator = Operator::new(store.engines().clone(), server.drain.clone(), metrics);
     let operator = Arc::new(operator);
+    let web = Arc::new(Web::new(store.clone(), config.hostname()));
     for (name, bound) in bound {
         let listener = bound.listener();
         let starttls = listener.tls == TlsMode::StartTls;
@@ -58,6 +60,9 @@ pub(super) async fn start(
             // What the world may reach shows nothing of the operator's.
             Protocol::Http if name == ACME => {
                 edge_http::start(server, bound, edge_http::challenges(challenges.clone()));
+            }
+            Protocol::Http if config.is_web(&name) => {
+                edge_http::start(server, bound, edge_http::web::router(web.clone()));
             }
             Protocol::Http => edge_http::start(server, bound, edge_http::router(operator.clone())),
             Protocol::Smtp => {

@@ -303,6 +303,12 @@ impl DomainRow {
     pub fn tombstone() -> Self {
         Self { tombstone: true, ..Self::new() }
     }
+
+    /// The value of a policy that was set.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<&str> {
+        self.policies.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Default for DomainRow {

@@ -1,0 +1,139 @@
+//! `postroad domain show` and what belongs to it.
+
+use serde::Serialize;
+
+use super::print;
+use crate::admin::{Admin, DnsRecord, DomainDetails, Looker, Publishing, Surroundings, Verdict};
+use crate::config::{Config, Protocol, Tls};
+use crate::failure::Failure;
+
+/// Longest value shown in a table.
+const CELL_CHARS_MAX: usize = 100;
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    domain: DomainDetails,
+    records: Vec<DnsRecord>,
+}
+
+/// What this configuration publishes.
+pub(super) fn publishing(config: &Config) -> Publishing {
+    let mut services = Vec::new();
+    for (name, section) in &config.listeners {
+        let service = match section.kind(name) {
+            Some((Protocol::Submission, Tls::Implicit)) => "_submissions",
+            Some((Protocol::Submission, Tls::StartTls)) => "_submission",
+            Some((Protocol::Imap, Tls::Implicit)) => "_imaps",
+            Some((Protocol::Imap, Tls::StartTls)) => "_imap",
+            _ => continue,
+        };
+        services.extend(section.address.first().map(|address| (service, address.port())));
+    }
+    services.sort_unstable();
+    services.dedup();
+    let web = config.listeners.keys().any(|name| config.is_web(name));
+    // One without an address is the system's choice: the host's own.
+    let egresses = config.egresses.values().map(|egress| egress.address);
+    let egresses: Option<Vec<_>> = egresses.collect();
+    Publishing { host: config.hostname(), services, web, egresses: egresses.unwrap_or_default() }
+}
+
+/// Whoever asks DNS as this configuration says.
+pub(super) fn looker(config: &Config, admin: &Admin) -> Looker {
+    Looker::new(&config.resolvers(), admin.engines())
+}
+
+/// What `doctor` looks at. DNS is asked if resolvers are configured, or the host's name can be in
+/// the public DNS; `offline`: never.
+pub(super) fn surroundings(config: &Config, admin: &Admin, offline: bool) -> Surroundings {
+    let publishing = publishing(config);
+    let asked = !config.dns.servers.is_empty() || is_public(&publishing.host);
+    let looker = (asked && !offline).then(|| looker(config, admin));
+    let blocklists = config.blocklists.values().filter_map(|list| list.zone.clone()).collect();
+    Surroundings { publishing, looker, blocklists }
+}
+
+/// RFC 6761, RFC 6762: names that nobody else knows.
+fn is_public(host: &str) -> bool {
+    const OTHERS: [&str; 7] =
+        ["test", "example", "invalid", "localhost", "local", "internal", "localdomain"];
+    let last = host.rsplit_once('.').map(|(_, last)| last);
+    last.is_some_and(|last| !OTHERS.contains(&last))
+}
+
+/// Shows a domain; whether all that it needs is published, as far as that was looked at.
+pub(super) async fn show(
+    admin: &Admin,
+    config: &Config,
+    name: &str,
+    check: bool,
+    json: bool,
+) -> Result<bool, Failure> {
+    let domain = admin.domain(name).await?;
+    let publishing = publishing(config);
+    let mut records = admin.domain_records(name, &publishing).await?;
+    if check {
+        looker(config, admin).check(&domain.domain, &mut records, &publishing).await?;
+    }
+    let bad = |record: &DnsRecord| {
+        record.check.as_ref().is_some_and(|check| check.verdict == Verdict::Failure)
+    };
+    let good = !records.iter().any(bad);
+    if json {
+        print::json(&Shown { domain, records })?;
+        return Ok(good);
+    }
+    let more = if domain.more { " at least" } else { "" };
+    print::fields(&[
+        ("domain", domain.domain),
+        ("unicode", domain.unicode),
+        ("accounts", format!("{}{more}", domain.accounts)),
+        ("aliases", format!("{}{more}", domain.aliases)),
+    ])?;
+    print::line("")?;
+    if check {
+        records.iter().try_for_each(checked)?;
+    } else {
+        print::line("; to be published; `--check` looks whether it is")?;
+        records.iter().try_for_each(published)?;
+    }
+    Ok(good)
+}
+
+/// For a zone file, with a comment.
+fn published(record: &DnsRecord) -> Result<(), Failure> {
+    print::line(&format!("; {}", record.why))?;
+    // What is no record, or not for us to say, is a comment.
+    let comment = if record.is_plain() { "" } else { "; " };
+    print::line(&format!("{comment}{}", record.line()))
+}
+
+fn checked(record: &DnsRecord) -> Result<(), Failure> {
+    let Some(check) = &record.check else { return Ok(()) };
+    let verdict = match check.verdict {
+        Verdict::Ok => "ok     ",
+        Verdict::Warning => "WARNING",
+        Verdict::Failure => "FAILURE",
+    };
+    print::line(&format!("{verdict}  {} {}  ({})", record.kind, record.name, record.why))?;
+    for found in &check.found {
+        print::line(&format!("         found     {}", cut(found)))?;
+    }
+    if check.verdict != Verdict::Ok {
+        print::line(&format!("         expected  {}", cut(&record.value)))?;
+    }
+    match &check.note {
+        Some(note) => print::line(&format!("         {note}")),
+        None => Ok(()),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = clean.clone().take(CELL_CHARS_MAX).collect();
+    if clean.count() > CELL_CHARS_MAX {
+        shown.push('…');
+    }
+    shown
+}
