@@ -21,7 +21,7 @@ use bytes::Bytes;
 use engine::{Version, WriteError};
 use mail::{BodyType, Envelope, Path, Recipient, RecordId, trace};
 use store::place::{SegmentRef, Slot};
-use store::rows::{Delay, Item, ItemState, PlanAccount, RecipientState};
+use store::rows::{Delay, Item, ItemKey, ItemState, PlanAccount, RecipientState};
 use store::segment::{Index, IndexRecord};
 use store::{Announced, DeliverError, Delivered, Delivery, Made, Store};
 
@@ -86,7 +86,7 @@ impl Bounce {
         record: &IndexRecord,
         sender: &Path,
     ) -> Result<bool, Error> {
-        let id = report_id(due, item.reports);
+        let id = report_id(&due.item, item.reports);
         let now = self.store.engines().index.now();
         let made = report::Source {
             store: &self.store,
@@ -186,10 +186,11 @@ impl Bounce {
     }
 }
 
-/// The id of an item's next report: derived from the item and from how many it had [j].
-fn report_id(due: &Announced, reports: u32) -> RecordId {
+/// The id of an item's report number `reports`, counted from 0: derived from the item [j].
+#[must_use]
+pub fn report_id(item: &ItemKey, reports: u32) -> RecordId {
     let mut said = b"report".to_vec();
-    said.extend(due.item.to_sort());
+    said.extend(item.to_sort());
     said.extend(reports.to_be_bytes());
     let sum = digest(&SHA256, &said);
     let mut bytes = [0; 24];

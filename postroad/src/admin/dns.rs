@@ -28,8 +28,9 @@ pub struct Publishing {
     pub services: Vec<(&'static str, u16)>,
     /// Whether the listener `https` serves pages of the domains.
     pub web: bool,
-    /// Addresses that mail is sent from, if they are configured; else the host's.
-    pub egresses: Vec<IpAddr>,
+    /// Addresses that mail is sent from and what they say in EHLO, if they are configured and
+    /// public; else the host's.
+    pub egresses: Vec<(IpAddr, String)>,
 }
 
 /// One record to publish.
@@ -246,7 +247,7 @@ fn records(
 
 fn spf(publishing: &Publishing) -> String {
     let mut text = "v=spf1 mx".to_owned();
-    for address in &publishing.egresses {
+    for (address, _) in &publishing.egresses {
         let kind = if address.is_ipv4() { "ip4" } else { "ip6" };
         text.push_str(&format!(" {kind}:{address}"));
     }

@@ -12,8 +12,10 @@ mod follow;
 mod tests;
 mod text;
 
+use functions::bounce::report_id;
 use mail::RecordId;
 use serde::Serialize;
+use store::names;
 use store::rows::{ClaimState, Item, ItemKey, ItemKind};
 
 use super::{Admin, AdminError, accounts, queue};
@@ -21,6 +23,8 @@ use find::Found;
 
 /// Items of one record that are told at most.
 const ITEMS_MAX: usize = 1_000;
+/// Reports of one item that are told at most.
+const REPORTS_MAX: u32 = 16;
 /// Accounts whose past is read for one record at most, when its plan is gone; of a plan, too.
 const ACCOUNTS_MAX: usize = 200;
 
@@ -50,7 +54,7 @@ pub struct TraceStep {
     /// What: `accepted`, `planned`, `queued`, `tried`, `delivered`, `appended`, `flags`, `copied`,
     /// `moved`, `expunged`, `mailbox`, `stored`, `released`, and how an item stands.
     pub what: &'static str,
-    /// The record, where the trace is of an account.
+    /// The record, where it is not the one that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// In which account.
@@ -109,11 +113,12 @@ impl Admin {
             }
             None => trace.unknown.push(self.why_no_segment(id).await?),
         }
-        for (key, item, _) in self.store.items().of_record(id, ITEMS_MAX).await? {
+        let items = self.store.items().of_record(id, ITEMS_MAX).await?;
+        for (key, item, _) in &items {
             if key.kind == ItemKind::Local {
                 accounts.extend(local_account(&key.destination));
             }
-            trace.steps.extend(item_steps(&key, &item));
+            trace.steps.extend(item_steps(key, item));
         }
         if found.is_none() && account.is_none() {
             accounts.extend(self.searched(&mut trace.unknown).await?);
@@ -130,6 +135,9 @@ impl Admin {
         for account in accounts {
             self.follow(account, id, &mut trace).await;
         }
+        for (key, item, _) in &items {
+            self.reports(key, item, &mut trace).await?;
+        }
         if trace.steps.is_empty() {
             return Err(AdminError::NotFound { what: "record", name: id.to_string() });
         }
@@ -140,6 +148,43 @@ impl Admin {
             _ => step.at_ms.map_or((3, 0), |at| (2, at)),
         });
         Ok(trace)
+    }
+
+    /// What the sender was told about an item (RFC 3464), and where those reports went.
+    async fn reports(
+        &self,
+        key: &ItemKey,
+        item: &Item,
+        trace: &mut Trace,
+    ) -> Result<(), AdminError> {
+        for number in 0..item.reports.min(REPORTS_MAX) {
+            let id = report_id(key, number);
+            let before = trace.steps.len();
+            match self.store.segment_index(&names::made(id)).await? {
+                Some(index) => {
+                    for record in &index.records {
+                        let to = record.envelope.iter().flat_map(|one| &one.recipients);
+                        let to: Vec<_> = to.map(|to| format!("<{}>", to.path.text())).collect();
+                        let text = format!("report {id} to {}", to.join(" "));
+                        trace.steps.push(TraceStep::new(Some(record.received), "reported", text));
+                        for to in record.envelope.iter().flat_map(|one| &one.recipients) {
+                            let to = self.directory().expand(to.path.address()).await?;
+                            for account in to.accounts {
+                                self.follow(account, id, trace).await;
+                            }
+                        }
+                    }
+                }
+                None => trace.unknown.push(format!("the report {id}: it is filed, or gone")),
+            }
+            for (key, item, _) in self.store.items().of_record(id, ITEMS_MAX).await? {
+                trace.steps.extend(item_steps(&key, &item));
+            }
+            for step in trace.steps.iter_mut().skip(before) {
+                step.record = Some(id.to_string());
+            }
+        }
+        Ok(())
     }
 
     /// The claim's plan: what the segment becomes.

@@ -1,5 +1,7 @@
 //! `postroad domain show` and what belongs to it.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::print;
@@ -33,10 +35,24 @@ pub(super) fn publishing(config: &Config) -> Publishing {
     services.sort_unstable();
     services.dedup();
     let web = config.listeners.keys().any(|name| config.is_web(name));
-    // One without an address is the system's choice: the host's own.
-    let egresses = config.egresses.values().map(|egress| egress.address);
+    // One without an address is the system's choice, one that is not public is translated on its
+    // way: others see the host's own, as a rule.
+    let egresses = config.egresses.values().map(|egress| {
+        let address = egress.address.filter(is_global)?;
+        Some((address, egress.hello.clone().unwrap_or_else(|| config.hostname())))
+    });
     let egresses: Option<Vec<_>> = egresses.collect();
     Publishing { host: config.hostname(), services, web, egresses: egresses.unwrap_or_default() }
+}
+
+/// Whether others can see such an address (RFC 6890).
+fn is_global(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            !(v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified())
+        }
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
+    }
 }
 
 /// Whoever asks DNS as this configuration says.

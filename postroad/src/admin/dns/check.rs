@@ -122,15 +122,18 @@ impl Looker {
         }
     }
 
-    /// Addresses that mail is sent from: those configured, else the host's.
+    /// Addresses that mail is sent from, and what each says in EHLO: those configured, else the
+    /// host's.
     pub(in crate::admin) async fn egresses(
         &self,
         publishing: &Publishing,
-    ) -> Result<Vec<IpAddr>, DnsFault> {
+    ) -> Result<Vec<(IpAddr, String)>, DnsFault> {
         if !publishing.egresses.is_empty() {
             return Ok(publishing.egresses.clone());
         }
-        Ok(self.resolver.addresses(&publishing.host).await?.records)
+        let host = &publishing.host;
+        let found = self.resolver.addresses(host).await?.records;
+        Ok(found.into_iter().map(|address| (address, host.clone())).collect())
     }
 
     /// TXT records of which `is_one` holds.
@@ -166,9 +169,9 @@ impl Looker {
                 return told(Verdict::Warning, found, format!("{}: {why}", publishing.host));
             }
         };
-        for address in egresses {
-            let host = &publishing.host;
-            let result = spf_of(&self.resolver, &self.clock, domain.as_str(), address, host).await;
+        for (address, hello) in egresses {
+            let result =
+                spf_of(&self.resolver, &self.clock, domain.as_str(), address, &hello).await;
             match result {
                 Found::Pass => {}
                 Found::TempError => {

@@ -42,7 +42,7 @@ impl Admin {
             match looker.egresses(&around.publishing).await {
                 Ok(mut addresses) => {
                     addresses.truncate(ADDRESSES_MAX);
-                    checks.push(reverse(looker, &addresses, &around.publishing.host).await);
+                    checks.push(reverse(looker, &addresses).await);
                     if !around.blocklists.is_empty() {
                         checks.push(listed(looker, &addresses, &around.blocklists).await);
                     }
@@ -139,11 +139,11 @@ fn covers(pattern: &str, name: &str) -> bool {
 }
 
 /// Each address has a name that leads back to it and is the one it greets with.
-async fn reverse(looker: &Looker, addresses: &[IpAddr], hello: &str) -> Check {
+async fn reverse(looker: &Looker, addresses: &[(IpAddr, String)]) -> Check {
     const NAME: &str = "names";
     const HINT: &str = "let whoever gave you the address point its reverse name to the host name";
     let mut wrong = Vec::new();
-    for address in addresses {
+    for (address, hello) in addresses {
         let names = match looker.resolver.ptr(*address).await {
             Ok(answer) => answer.records,
             Err(why) => {
@@ -163,18 +163,19 @@ async fn reverse(looker: &Looker, addresses: &[IpAddr], hello: &str) -> Check {
         }
     }
     if wrong.is_empty() {
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        return ok(NAME, format!("{} lead to {hello} and back", addresses.join(" ")));
+        let told: Vec<_> =
+            addresses.iter().map(|(one, hello)| format!("{one} is {hello}")).collect();
+        return ok(NAME, format!("{}, both ways", told.join(", ")));
     }
     warning(NAME, wrong.join("; "), HINT)
 }
 
 /// Our own addresses in the blocklists that we use ourselves (RFC 5782).
-async fn listed(looker: &Looker, addresses: &[IpAddr], zones: &[String]) -> Check {
+async fn listed(looker: &Looker, addresses: &[(IpAddr, String)], zones: &[String]) -> Check {
     const NAME: &str = "blocklists";
     let (mut found, mut silent) = (Vec::new(), Vec::new());
     for zone in zones {
-        for address in addresses {
+        for (address, _) in addresses {
             match looker.resolver.listed(&format!("{}.{zone}", reversed(*address))).await {
                 // RFC 5782 §2.1: listed is what has an address in 127.0.0.0/8.
                 Ok(answer) if answer.records.iter().any(|one| one.is_loopback()) => {

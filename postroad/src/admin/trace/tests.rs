@@ -165,3 +165,62 @@ async fn what_is_gone_is_said() {
         assert!(trace.unknown[0].starts_with("its coming"), "{:?}", trace.unknown);
     }
 }
+
+/// Mail that left: its item's tries in the other side's words, and the report that its sender got.
+#[tokio::test(start_paused = true)]
+async fn what_other_servers_said_and_what_the_sender_was_told_is_there() {
+    use store::place::{SegmentRef, Slot};
+    use store::rows::{Attempt, ItemState, RecipientState};
+    let world = World::default();
+    let admin = office(&world).await;
+    let mut incoming = admin.store.ingest().begin().await.unwrap();
+    incoming.write(b"Message-ID: <out@example.test>\r\n\r\nx\r\n").await.unwrap();
+    let ana = Path::parse("ana@example.test").unwrap();
+    let to = Recipient::new(Path::parse("yan@far.test").unwrap());
+    let envelope = Envelope::new(Some(ana.clone()), vec![to]);
+    let accept = Accept { envelope, prefix: Bytes::new(), verdicts: Bytes::new() };
+    let record = incoming.commit(accept).await.unwrap().record();
+    deliver(&admin, &world).await;
+    let items = admin.store.items();
+    let (key, mut item, version) = items.of_record(record, 10).await.unwrap().pop().unwrap();
+    let now = admin.store.engines().index.now();
+    let words = "550 5.1.1 no such person here".to_owned();
+    item.record_attempt(Attempt { at: now, via: "one -> mx.far.test".to_owned(), words });
+    item.recipients[0].state = RecipientState::Told;
+    item.state = ItemState::Failed;
+    item.reports = 1;
+    items.update(&key, &item, version).await.unwrap();
+    let id = report_id(&key, 0);
+    let made = store::Made {
+        id,
+        envelope: Envelope::new(None, vec![Recipient::new(ana)]),
+        at: now,
+        prefix: Bytes::new(),
+        content: Bytes::from_static(b"Subject: report\r\n\r\nsorry\r\n"),
+    };
+    admin.store.make(made).await.unwrap();
+    let log = log(&admin, "ana").await;
+    let place = Slot { segment: SegmentRef::Made { id }, index: 0 };
+    let arrival = store::change::Arrival {
+        record: id,
+        again: false,
+        mailbox: MailboxId::INBOX,
+        flags: FlagSet::default(),
+        date: now,
+        size: 10,
+        place: store::change::ArrivalPlace::Slot(place),
+        summary: Bytes::new(),
+    };
+    change(&log, Change::Deliver(vec![arrival])).await;
+    let by_id = admin.trace_message("ana@example.test", "out@example.test").await.unwrap();
+    let trace = &by_id[0];
+    let whats: Vec<_> = trace.steps.iter().map(|step| step.what).collect();
+    assert_eq!(
+        whats,
+        ["accepted", "planned", "queued", "tried", "reported", "delivered", "failed"],
+        "{trace:#?}"
+    );
+    assert!(trace.steps[3].text.ends_with("mx.far.test: 550 5.1.1 no such person here"));
+    assert_eq!(trace.steps[4].record, Some(id.to_string()));
+    assert_eq!(trace.steps[5].account.as_deref(), Some("ana@example.test"));
+}
