@@ -143,7 +143,7 @@ impl Admin {
         }
         // How things stand now comes last; what happened in one moment stays as it was found.
         trace.steps.sort_by_key(|step| match step.what {
-            "accepted" => (0, 0),
+            "accepted" | "made" => (0, 0),
             "planned" => (1, 0),
             _ => step.at_ms.map_or((3, 0), |at| (2, at)),
         });

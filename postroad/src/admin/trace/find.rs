@@ -10,7 +10,7 @@ use store::directory::ListCursor;
 use store::names;
 use store::segment::{Index, IndexRecord};
 
-use super::{ACCOUNTS_MAX, Admin, AdminError, TraceStep, text};
+use super::{ACCOUNTS_MAX, Admin, AdminError, TraceStep, queue, text};
 
 /// Up to eight segments of a writer are put at once, and one whose number was closed is put again
 /// behind them [B]: near its place in the order, the order may be another.
@@ -131,7 +131,9 @@ impl Admin {
             }
             None => unknown.push("the peer: the segment was deleted just now".to_owned()),
         }
-        if !record.verdicts.is_empty() {
+        if let Some((item, number)) = store::cause_of(record) {
+            parts.push(format!("report {} about the item {}", number + 1, queue::name(&item)));
+        } else if !record.verdicts.is_empty() {
             match Verdicts::decode(&record.verdicts) {
                 Ok(verdicts) => parts.extend(judged(&verdicts)),
                 Err(_) => unknown.push("what the checks found: it cannot be read".to_owned()),

@@ -197,6 +197,7 @@ async fn what_other_servers_said_and_what_the_sender_was_told_is_there() {
         at: now,
         prefix: Bytes::new(),
         content: Bytes::from_static(b"Subject: report\r\n\r\nsorry\r\n"),
+        cause: (key.clone(), 0),
     };
     admin.store.make(made).await.unwrap();
     let log = log(&admin, "ana").await;
@@ -223,4 +224,8 @@ async fn what_other_servers_said_and_what_the_sender_was_told_is_there() {
     assert!(trace.steps[3].text.ends_with("mx.far.test: 550 5.1.1 no such person here"));
     assert_eq!(trace.steps[4].record, Some(id.to_string()));
     assert_eq!(trace.steps[5].account.as_deref(), Some("ana@example.test"));
+    // The report itself says what it was made for.
+    let report = admin.trace_record(&id.to_string(), None).await.unwrap();
+    let made = &report.steps[0];
+    assert!(made.what == "made" && made.text.contains(&queue::name(&key)), "{made:?}");
 }
