@@ -23,3 +23,4 @@ mod smtp_attacks;
 mod smtp_extensions;
 mod topology;
 mod trace;
+mod verified;

@@ -27,12 +27,27 @@ impl Zones {
     /// If nsd, unbound or ldnsutils are not there.
     #[must_use]
     pub fn start(zones: &[(&str, &str, bool)]) -> Self {
+        Self::start_forged(zones, &[])
+    }
+
+    /// The same, but in these zones this text is replaced after they were signed: what it belongs
+    /// to is bogus.
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_forged(zones: &[(&str, &str, bool)], forged: &[(&str, &str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("zones-").tempdir().unwrap();
         let (authority, resolver) = (free_port(), free_port());
         let names = zones.iter().map(|(name, _, signed)| ((*name).to_owned(), *signed)).collect();
         let mut all = Self { dir, servers: Vec::new(), authority, resolver, zones: names };
         for (name, records, signed) in zones {
             all.write(name, records, *signed);
+        }
+        for (name, from, to) in forged {
+            let path = all.dir.path().join(format!("{name}.zone"));
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "no {from} in {text}");
+            std::fs::write(path, text.replace(from, to)).unwrap();
         }
         std::fs::write(all.dir.path().join("nsd.conf"), all.nsd_conf()).unwrap();
         std::fs::write(all.dir.path().join("unbound.conf"), all.unbound_conf()).unwrap();
