@@ -1,6 +1,7 @@
 //! Black-box tests of the binary: a file per promise, topology or protocol.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod acme;
 mod admin;
 mod cli;
 mod clients;

@@ -14,6 +14,7 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("", "libnet-ssleay-perl"),
     ("", "libauthen-sasl-perl"),
     ("curl", "curl"),
+    ("pebble", "pebble"),
     ("strace", "strace"),
     ("openssl", "openssl"),
     ("python3", "python3"),
