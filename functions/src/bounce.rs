@@ -28,6 +28,7 @@ use store::{Announced, DeliverError, Delivered, Delivery, Made, Store};
 use crate::deliver::{arrivals, make_item, pages};
 use crate::handler::{Error, Handler, Outcome};
 use crate::relay;
+use crate::signing::signatures;
 
 pub use report::Identity;
 
@@ -103,7 +104,9 @@ impl Bounce {
             smtputf8: report.needs_smtputf8(),
             ..Envelope::new(None, vec![Recipient::new(sender.clone())])
         };
-        let prefix = Bytes::from(trace::return_path(None));
+        // Somebody's DMARC may ask for more than the name in HELO.
+        let signed = signatures(&self.store, &self.identity.domain, &content, now).await;
+        let prefix = Bytes::from(trace::return_path(None) + &signed);
         let cause = (due.item.clone(), item.reports);
         let made = Made { id, envelope, at: now, prefix, content: content.into(), cause };
         self.store.make(made).await?;

@@ -18,6 +18,7 @@ pub mod refusals;
 pub mod relay;
 mod replicate;
 pub mod routes;
+mod signing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

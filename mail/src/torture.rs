@@ -260,6 +260,68 @@ fn damaged_formats_are_refused_or_read_as_something_sound() {
     }
 }
 
+/// What is read of others' DNS and of mail that is judged or forwarded.
+#[test]
+fn damaged_records_and_verdicts_do_no_harm() {
+    const SEEDS: [&str; 6] = [
+        "v=spf1 a:b.test/24//64 ip4:192.0.2.0/24 ip6:2001:db8::/32 ?mx ~include:%{ir}.%{v}.c.test \
+         exists:%{l1r-}.d.test ptr redirect=_spf.%{d2} exp=e.%{o}",
+        "v=DMARC1; p=reject; sp=quarantine; np=none; adkim=s; aspf=r; psd=n; t=y; \
+         rua=mailto:a@b.test!10m,mailto:c@d.test",
+        "From: \"a\" <a@b.test>, c@d.test\r\nARC-Seal: i=1; cv=none; b=x\r\nTo: g:;\r\n\r\nbody\r\n",
+        "ARC-Seal: i=2; cv=pass\r\nARC-Message-Signature: i=2\r\n\
+         ARC-Authentication-Results: i=2; x\r\nFrom : a@b.test\r\n\r\n",
+        "see %{c} at %{r} since %{t}, %{S}%%%_%-",
+        "a.b.c.d.e.f.g.h.i.j.example.test",
+    ];
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let key = crate::dkim::SigningKey::from_pkcs8(pair.to_pkcs8v1().unwrap().as_ref()).unwrap();
+    let signer = crate::dkim::Signer { domain: "l.test".into(), selector: "s".into(), key };
+    for seed in 0..20_000 {
+        let mut numbers = Numbers::new(seed);
+        let mut bytes = SEEDS[numbers.below(SEEDS.len())].as_bytes().to_vec();
+        mutate(&mut numbers, &mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        drop(crate::spf::SpfRecord::parse(&bytes));
+        if let Some(record) = crate::dmarc::DmarcRecord::parse(&bytes) {
+            assert!(record.reports.len() <= 5);
+        }
+        let walk = crate::dmarc::walk(&text);
+        assert!(walk.len() <= 8 && walk[0] == text);
+        drop(crate::dmarc::Author::of(&bytes));
+        let variables = crate::spf::Variables {
+            ip: [192, 0, 2, 1].into(),
+            sender: (&text, "b.test"),
+            domain: &text,
+            helo: &text,
+            name: "unknown",
+            receiver: "mx.test",
+            seconds: 7,
+        };
+        if let Ok(explanation) = crate::spf::MacroString::parse_explanation(&text) {
+            assert!(explanation.explanation(&variables).len() <= 1024);
+        }
+        if seed % 20 == 0 {
+            let body = crate::dkim::body_hash(&bytes);
+            let field = signer.sign(&bytes, &body, crate::Timestamp(0)).unwrap();
+            assert_eq!(crate::trace::check_field(&field), Ok(()));
+            let seal = crate::arc::Seal {
+                signer: &signer,
+                host: "mx.test",
+                results: &[],
+                chain: crate::verdicts::Found::Pass,
+                at: crate::Timestamp(0),
+            };
+            drop(seal.fields(&bytes, &body).unwrap());
+        }
+        let mut raw = crate::Verdicts { reasons: vec![text], ..Default::default() }.encode();
+        mutate(&mut numbers, &mut raw);
+        if let Ok(verdicts) = crate::Verdicts::decode(&raw) {
+            assert_eq!(crate::Verdicts::decode(&verdicts.encode()), Ok(verdicts));
+        }
+    }
+}
+
 #[test]
 fn noise_in_every_charset_is_decoded_alike_in_one_piece_and_in_many() {
     const LABELS: [&str; 16] = [

@@ -217,3 +217,51 @@ fn what_people_move_to_and_from_junk_is_learnt() {
     assert!(told.recv_timeout(std::time::Duration::from_secs(20)).unwrap().contains("/learnspam"));
     assert!(told.recv_timeout(std::time::Duration::from_millis(500)).is_err());
 }
+
+// Issue: keys by `domain add`, rotation with overlap.
+#[test]
+fn keys_are_rotated_while_the_server_runs() {
+    let office = Office::start();
+    let keys = |arguments: &[&str]| office.admin(&[&["domain", "keys"], arguments].concat(), "");
+    let list = || -> Vec<(String, String)> {
+        let json = keys(&["list", "example.test", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let word = |key: &serde_json::Value, name: &str| key[name].as_str().unwrap().to_owned();
+        let one = |key| (word(key, "selector"), word(key, "state"));
+        json.as_array().unwrap().iter().map(one).collect()
+    };
+    let signed_by = |count: usize| {
+        let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
+        smtp.ehlo().unwrap();
+        smtp.login("alice@example.test", PASSWORD).unwrap();
+        let message = b"From: alice@example.test\r\n\r\nhello\r\n";
+        smtp.send("alice@example.test", &["bob@example.test"], message).unwrap();
+        let read = office.wait_for("bob", "INBOX", count);
+        let text = String::from_utf8_lossy(&read[count - 1].1).replace("\r\n\t", " ");
+        let selectors = text.split(" s=").skip(1).filter_map(|rest| rest.split(';').next());
+        selectors.map(str::to_owned).collect::<std::collections::BTreeSet<String>>()
+    };
+    let old = list();
+    assert!(old.len() == 2 && old.iter().all(|(_, state)| state == "signing"), "{old:?}");
+    let names = |keys: &[(String, String)]| keys.iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(signed_by(1), names(&old));
+    keys(&["rotate", "example.test"]);
+    let shown = office.admin(&["domain", "show", "example.test"], "");
+    assert_eq!(shown.matches("._domainkey.example.test").count(), 4, "{shown}");
+    assert!(!shown.contains("PRIVATE"), "{shown}");
+    keys(&["rotate", "example.test", "--activate"]);
+    let new: Vec<_> = list().into_iter().filter(|(_, state)| state == "signing").collect();
+    assert_eq!(new.len(), 2);
+    // A running server knows of it within a second.
+    let mut sent = 1;
+    tests::wait::until("the new keys to sign", || {
+        sent += 1;
+        (signed_by(sent) == names(&new)).then_some(())
+    });
+    for (selector, _) in &old {
+        keys(&["remove", "example.test", selector]);
+    }
+    assert_eq!(list(), new);
+    let wrong = office.try_admin(&["domain", "keys", "remove", "example.test", &new[0].0], "");
+    assert!(!wrong.status.success(), "it signs");
+}
