@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::Version;
 use mail::{Account, Timestamp, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Claim, ClaimState, ITEM_SHARDS, Phase, WriterRow, WriterState};
+use store::rows::{Claim, ClaimState, ITEM_SHARDS, ItemKind, Phase, WriterRow, WriterState};
 use store::{Store, names};
 
 use super::reached::Reached;
@@ -21,6 +21,9 @@ const PAGE: usize = 256;
 
 /// Rows of parked mail looked at in one audit, the oldest first.
 const PARKED_MAX: usize = 1_000;
+
+/// Destinations whose items are long overdue that one audit puts markers for.
+const OVERDUE_MAX: usize = 1_000;
 
 /// What an audit found.
 #[derive(Debug, Default)]
@@ -258,6 +261,7 @@ async fn forget_writer(
 /// Gives unfinished items their due rows again, should any be missing: an item without one is
 /// looked at by nobody.
 pub(super) async fn items(store: &Store) -> Result<(), Error> {
+    let mut overdue = BTreeSet::new();
     for shard in 0..ITEM_SHARDS {
         let Ok(shard) = u8::try_from(shard) else { break };
         let mut after = None;
@@ -266,6 +270,11 @@ pub(super) async fn items(store: &Store) -> Result<(), Error> {
             let Some((last, ..)) = page.last() else { break };
             after = Some(last.clone());
             for (key, item, version) in page {
+                let late = store.engines().index.now().since(item.due);
+                let leaves = key.kind == ItemKind::Remote && !item.state.is_finished();
+                if leaves && late > store.options().timing.audit && overdue.len() < OVERDUE_MAX {
+                    overdue.insert(key.destination.clone());
+                }
                 // One just being made has its row already [a]; one just changed is read again.
                 if item.state.is_finished() || !store.items().mend_due(&key, &item, version).await?
                 {
@@ -276,6 +285,12 @@ pub(super) async fn items(store: &Store) -> Result<(), Error> {
                 metrics::counter!("postroad_items_unannounced_total").increment(1);
             }
         }
+    }
+    // Nobody looks at a destination's own place without its marker: one more than there is does no
+    // harm, whoever meets it keeps one.
+    for destination in overdue {
+        let now = store.engines().index.now();
+        store.items().mark(&destination, now, None).await?;
     }
     Ok(())
 }
