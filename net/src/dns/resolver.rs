@@ -226,7 +226,8 @@ impl Dns for Resolver {
             RData::AAAA(address) => Some(IpAddr::V6(address.0)),
             _ => None,
         });
-        both(v4.await, v6.await)
+        let (v4, v6) = futures_util::future::join(v4, v6).await;
+        both(v4, v6)
     }
 
     async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, DnsFault> {
