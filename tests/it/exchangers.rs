@@ -1,12 +1,14 @@
 //! Mail exchangers from the DNS, in a signed zone of the test's own: their order, domains that take no
-//! mail, and DANE (RFC 7672): what is published is kept to, or the message waits.
+//! mail, DANE (RFC 7672) and MTA-STS (RFC 8461): what is published is kept to, or the message waits.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::Value;
 use tests::certificate::Authority;
 use tests::message::message;
 use tests::office::{Office, PASSWORD};
+use tests::policies::Policies;
 use tests::sink::{At, Sink};
 use tests::smtp::Smtp;
 use tests::wait;
@@ -18,9 +20,9 @@ fn exchanger(number: u8) -> Sink {
 }
 
 /// An office that asks this DNS, and may send to this machine.
-fn office(zones: &Zones, more: &str) -> Office {
+fn office(zones: &Zones, more: &[(&str, &str)]) -> Office {
     let mut office = Office::start();
-    office.configure(&[("", &zones.configuration()), ("", more)]);
+    office.configure(&[&[("", zones.configuration().as_str())], more].concat());
     office.by_exchangers(&["retry = \"200ms\"", "retry_max = \"1s\""]);
     office
 }
@@ -75,7 +77,7 @@ fn exchangers_are_tried_in_their_order_and_some_domains_take_no_mail() {
         ),
         false,
     )]);
-    let office = office(&zones, "");
+    let office = office(&zones, &[]);
     first.set_down(true);
     submit(&office, "a@order.sent.test");
     assert_eq!(second.wait_for(1)[0].recipients, ["a@order.sent.test"]);
@@ -126,7 +128,7 @@ fn dane_is_kept_to_or_the_message_waits() {
     }
     let insecure = format!("@ MX 10 mx\nmx A {}\n_25._tcp.mx TLSA {tlsa}\n", at[3]);
     let zones = Zones::start(&[("sent.test", &signed, true), ("insecure.test", &insecure, false)]);
-    let office = office(&zones, "");
+    let office = office(&zones, &[]);
     for to in ["a@right.sent.test", "a@wrong.sent.test", "a@plain.sent.test", "a@insecure.test"] {
         submit(&office, to);
     }
@@ -146,4 +148,62 @@ fn dane_is_kept_to_or_the_message_waits() {
     plain.set_tls(good.server());
     assert!(wrong.wait_for(1)[0].tls && plain.wait_for(1)[0].tls);
     office.assert_quiet(&[]);
+}
+
+#[test]
+fn policies_of_domains_are_kept_to_or_the_message_waits() {
+    const NAMES: [&str; 5] = ["good", "name", "mx", "plain", "testing"];
+    let authority = Authority::new();
+    let sinks: Vec<Sink> = (0..5).map(|n| exchanger(20 + n)).collect();
+    let hosts = NAMES.map(|name| format!("mta-sts.{name}.sts.test"));
+    let hosts = hosts.each_ref().map(String::as_str);
+    let certificates = NAMES.map(|name| authority.issue(&format!("mx.{name}.sts.test")).server());
+    let other = authority.issue("elsewhere.sts.test").server();
+    let (mut records, mut policies) = (String::new(), BTreeMap::new());
+    for (number, name) in (0..).zip(NAMES) {
+        records += &format!(
+            "{name} MX 10 mx.{name}\nmx.{name} A {}\nmta-sts.{name} A {}\n\
+             _mta-sts.{name} TXT \"v=STSv1; id=1;\"\n",
+            loopback(20 + number),
+            loopback(30)
+        );
+        let mode = if name == "testing" { "testing" } else { "enforce" };
+        let mx = if name == "mx" { "another" } else { name };
+        let policy =
+            format!("version: STSv1\r\nmode: {mode}\r\nmx: mx.{mx}.sts.test\r\nmax_age: 86400\r\n");
+        policies.insert(format!("{name}.sts.test"), policy);
+    }
+    let at = SocketAddr::from((loopback(30), 443));
+    let served = Policies::serve(at, authority.issue_for(&hosts).server(), policies);
+    let zones = Zones::start(&[("sts.test", &records, false)]);
+    let office = office(&zones, &[("[tls]", &format!("authorities = {:?}", authority.pem()))]);
+    for (sink, name, certificate) in [
+        (&sinks[0], "good", Some(&certificates[0])),
+        (&sinks[1], "name", Some(&other)),
+        (&sinks[2], "mx", Some(&certificates[2])),
+        (&sinks[3], "plain", None),
+        (&sinks[4], "testing", Some(&other)),
+    ] {
+        if let Some(certificate) = certificate {
+            sink.set_tls(certificate.clone());
+        }
+        submit(&office, &format!("a@{name}.sts.test"));
+    }
+    assert!(sinks[0].wait_for(1)[0].tls);
+    // RFC 8461 §5: a policy that is tested refuses nothing.
+    assert!(sinks[4].wait_for(1)[0].tls);
+    for name in ["name", "mx", "plain"] {
+        waits(&office, &format!("{name}.sts.test"), "sts");
+    }
+    sinks[1].wait_for_step(At::StartTls, 2);
+    sinks[3].wait_for_step(At::Hello, 2);
+    for sink in &sinks[1..4] {
+        assert_eq!(sink.count(At::Sender), 0, "{:?}", sink.seen());
+    }
+    assert_eq!(sinks[2].count(At::Greeting), 0, "a host that the policy does not name was called");
+    assert_eq!(served.served(), NAMES.len(), "a policy is kept");
+    // Once they are as published, what waits is sent.
+    sinks[1].set_tls(certificates[1].clone());
+    sinks[3].set_tls(certificates[3].clone());
+    assert!(sinks[1].wait_for(1)[0].tls && sinks[3].wait_for(1)[0].tls);
 }

@@ -12,6 +12,7 @@ mod exchangers;
 mod imap_commands;
 mod imap_extensions;
 mod kill;
+mod kill_sending;
 mod peers;
 mod policy;
 mod power_cut;

@@ -68,6 +68,15 @@ impl Authority {
     /// If openssl does not make it.
     #[must_use]
     pub fn issue(&self, name: &str) -> Certificate {
+        self.issue_for(&[name])
+    }
+
+    /// One for several; files are named for the first.
+    /// # Panics
+    /// As [`Self::issue`].
+    #[must_use]
+    pub fn issue_for(&self, names: &[&str]) -> Certificate {
+        let name = names[0];
         let (key, request) = (self.path(&format!("{name}.key")), self.path("request"));
         let (single, chain) = (self.path("single"), self.path(&format!("{name}.crt")));
         let extensions = self.path("extensions");
@@ -76,7 +85,8 @@ impl Authority {
             &[&["req", "-new"], &NEW_KEY[..], &["-subj", &subject]].concat(),
             &[("-keyout", &key), ("-out", &request)],
         );
-        std::fs::write(&extensions, format!("subjectAltName=DNS:{name}\n")).unwrap();
+        let alternatives = names.join(",DNS:");
+        std::fs::write(&extensions, format!("subjectAltName=DNS:{alternatives}\n")).unwrap();
         openssl(
             &["x509", "-req", "-days", "2", "-set_serial", "7"],
             &[

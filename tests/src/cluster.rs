@@ -15,6 +15,8 @@ const LISTENERS: [&str; 6] = ["smtp", "submission", "submissions", "imap", "imap
 #[derive(Debug)]
 pub struct Cluster {
     dir: TempDir,
+    /// More sections of every configuration.
+    more: String,
     processes: BTreeMap<&'static str, (String, Option<Process>)>,
 }
 
@@ -26,8 +28,17 @@ impl Cluster {
     /// If one does not start.
     #[must_use]
     pub fn start(processes: &[(&'static str, &str)]) -> Self {
+        Self::start_with(processes, "")
+    }
+
+    /// The same with these sections in every configuration.
+    ///
+    /// # Panics
+    /// If one does not start.
+    #[must_use]
+    pub fn start_with(processes: &[(&'static str, &str)], more: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("cluster-").tempdir().unwrap();
-        let mut cluster = Self { dir, processes: BTreeMap::new() };
+        let mut cluster = Self { dir, more: more.to_owned(), processes: BTreeMap::new() };
         for (name, roles) in processes {
             let quoted: Vec<String> = roles.split(' ').map(|role| format!("\"{role}\"")).collect();
             cluster.processes.insert(name, (quoted.join(", "), None));
@@ -51,7 +62,8 @@ impl Cluster {
             "[office]\nhostname = \"mail.example.test\"\nedge = \"{name}\"\nroles = [{roles}]\n\n\
              [store]\ndirectory = \"store\"\n\n[limits]\ntrusted = [\"127.0.0.0/8\"]\n\n\
              [policy]\nspf = \"off\"\ndkim = false\ndmarc = \"off\"\narc = false\n\
-             reverse = false\n\n[timing]\nsweep = \"1s\"\n"
+             reverse = false\n\n[timing]\nsweep = \"1s\"\n\n{}\n",
+            self.more
         );
         if roles.contains("smtp") {
             for listener in LISTENERS {

@@ -40,7 +40,76 @@ impl Verdict {
     }
 }
 
+/// What was found of one recipient of another server at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// Copies that reached the other server.
+    pub copies: usize,
+    /// Final reports that the sender has.
+    pub reports: usize,
+    /// Whether it is still worked on.
+    pub waits: bool,
+}
+
+/// What is wrong with mail to other servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Acknowledged, and neither there, nor worked on, nor reported (I1).
+    pub lost: Vec<(String, String)>,
+    /// There more than once, or there and reported, without a recorded unknown (I6).
+    pub doubled: Vec<(String, String)>,
+    /// More than one final report (R8).
+    pub told_twice: Vec<(String, String)>,
+    /// Found although refused, or never sent.
+    pub phantoms: Vec<(String, String)>,
+}
+
+impl Sent {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Ledger {
+    /// Judges what became of mail to other servers; accounts are its recipients. `unknown` tells
+    /// whether the outcome of a try is recorded as not known: only then may it be there twice.
+    pub fn judge_sent(
+        &self,
+        found: &BTreeMap<(String, String), Outside>,
+        mut unknown: impl FnMut(&(String, String)) -> bool,
+    ) -> Sent {
+        let mut sent = Sent::default();
+        for (one, fate) in &self.fates {
+            let known = found.get(one).copied().unwrap_or_default();
+            let somewhere = known.copies > 0 || known.reports > 0 || known.waits;
+            if *fate == Fate::Acknowledged && !somewhere {
+                sent.lost.push(one.clone());
+            }
+        }
+        for (one, known) in found {
+            if (known.copies > 1 || known.copies > 0 && known.reports > 0) && !unknown(one) {
+                sent.doubled.push(one.clone());
+            }
+            if known.reports > 1 {
+                sent.told_twice.push(one.clone());
+            }
+            if matches!(self.fates.get(one), None | Some(Fate::Refused)) {
+                sent.phantoms.push(one.clone());
+            }
+        }
+        sent
+    }
+
+    /// Whether every acknowledged one has a copy or a report by now.
+    #[must_use]
+    pub fn is_settled(&self, found: &BTreeMap<(String, String), Outside>) -> bool {
+        let ended = |one| found.get(one).is_some_and(|one| one.copies + one.reports > 0);
+        let mut acknowledged = self.fates.iter().filter(|(_, fate)| **fate == Fate::Acknowledged);
+        acknowledged.all(|(one, _)| ended(one))
+    }
+
     /// Notes what a sender was told.
     pub fn note(&mut self, account: &str, id: &str, fate: Fate) {
         self.fates.insert((account.to_owned(), id.to_owned()), fate);
@@ -109,6 +178,19 @@ mod tests {
         assert_eq!(verdict.lost, [one("lost")]);
         assert_eq!(verdict.doubled, [one("twice")]);
         assert_eq!(verdict.phantoms, [one("never"), one("refused")]);
+        let outside = |copies, reports| Outside { copies, reports, waits: false };
+        let found = BTreeMap::from([
+            (one("kept"), outside(1, 0)),
+            (one("gone"), Outside { waits: true, ..Outside::default() }),
+            (one("twice"), outside(2, 0)),
+            (one("maybe"), outside(1, 2)),
+            (one("refused"), outside(0, 1)),
+        ]);
+        let sent = ledger.judge_sent(&found, |pair| pair.1 == "twice");
+        assert_eq!(sent.lost, [one("lost")]);
+        assert_eq!((sent.doubled, sent.told_twice), (vec![one("maybe")], vec![one("maybe")]));
+        assert_eq!(sent.phantoms, [one("refused")]);
+        assert!(!ledger.is_settled(&found));
         assert!(
             ledger.judge(&[one("kept"), one("lost"), one("gone")], &BTreeSet::new()).is_clean()
         );

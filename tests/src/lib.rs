@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod message;
 pub mod office;
 pub mod peer;
+pub mod policies;
 pub mod scram;
 pub mod seeded;
 pub mod sink;
