@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 use tests::message::{id_of, message};
-use tests::office::Office;
+use tests::office::{Office, PASSWORD};
+use tests::sink::{At, Rule, Sink};
+use tests::smtp::Smtp;
+use tests::wait;
 
 fn json(office: &Office, arguments: &[&str]) -> Value {
     let mut all = vec!["trace"];
@@ -72,4 +75,65 @@ fn a_message_is_traced_through_all_that_was_done_with_it() {
     }
     let nothing = office.try_admin(&["trace", &"0".repeat(48)], "");
     assert!(!nothing.status.success());
+}
+
+/// Submits a message of alice's, and returns its record.
+fn submit(office: &Office, to: &str, id: &str) -> String {
+    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
+    smtp.login("alice@example.test", PASSWORD).unwrap();
+    let text = String::from_utf8(message(id)).unwrap();
+    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
+    let reply = smtp.send("alice@example.test", &[to], text.as_bytes()).unwrap();
+    assert_eq!(reply.code, 250, "{reply}");
+    reply.text().rsplit(' ').next().unwrap().trim().to_owned()
+}
+
+#[test]
+fn what_another_server_refused_is_traced_to_the_report() {
+    let sink = Sink::start();
+    sink.add(Rule::say(At::Recipient, "550 5.1.1 No such user here"));
+    let office = Office::start_sending(&[("far.test", sink.address())]);
+    let record = submit(&office, "nobody@far.test", "refused");
+    office.wait_for("alice", "INBOX", 1);
+    let traces = wait::until("the item to be finished", || {
+        let traces = json(&office, &[&record]);
+        steps(&traces).iter().any(|(what, _)| what == "failed").then_some(traces)
+    });
+    let whats: Vec<_> = steps(&traces).into_iter().map(|(what, _)| what).collect();
+    let expected = ["accepted", "planned", "queued", "tried", "reported", "delivered", "failed"];
+    assert_eq!(whats, expected, "{traces:#}");
+    let tried = traces[0]["steps"][3]["text"].as_str().unwrap();
+    assert!(tried.contains("550 5.1.1 No such user here"), "{tried}");
+    let id = "<refused@sender.test>";
+    let by_id = json(&office, &["--account", "alice@example.test", "--message-id", id]);
+    assert_eq!(by_id[0]["record"].as_str(), Some(record.as_str()), "{by_id:#}");
+}
+
+#[test]
+fn what_waits_tells_why_and_can_be_held() {
+    let sink = Sink::start();
+    sink.add(Rule::say(At::Recipient, "451 4.3.2 Come back later"));
+    let office = Office::start_sending(&[("far.test", sink.address())]);
+    submit(&office, "bob@far.test", "waits");
+    let filter = ["--destination", "far.test"];
+    let list = || {
+        let listed = office.admin(&["queue", "list", filter[0], filter[1], "--json"], "");
+        serde_json::from_str::<Value>(&listed).unwrap().as_array().unwrap().clone()
+    };
+    let item = wait::until("the other side's words", || {
+        list().into_iter().find(|item| item["words"].to_string().contains("451 4.3.2"))
+    });
+    assert_eq!(item["sender"].as_str(), Some("alice@example.test"), "{item}");
+    wait::until("it to be held", || {
+        let by = ["queue", "hold", "--sender", "alice@example.test"];
+        office.admin(&by, "").starts_with("holding 1 items").then_some(())
+    });
+    sink.set(Vec::new());
+    assert_eq!(list()[0]["state"].as_str(), Some("held"));
+    let count = office.admin(&["queue", "count"], "");
+    assert!(count.contains("far.test"), "{count}");
+    assert!(sink.received().is_empty());
+    office.admin(&["queue", "release", "--state", "held"], "");
+    assert_eq!(sink.wait_for(1)[0].recipients, ["bob@far.test"]);
+    wait::until("the queue to be empty", || list().is_empty().then_some(()));
 }

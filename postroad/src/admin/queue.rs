@@ -188,6 +188,16 @@ impl Admin {
         (key, mut item, version): (ItemKey, Item, Version),
     ) -> Result<(), AdminError> {
         let now = self.store.engines().index.now();
+        // [c]: how such a try ends is not known here, and must not be forgotten.
+        if let Some(lease) = item.lease.filter(|lease| lease.until > now)
+            && act != QueueAct::Remove
+        {
+            let left = lease.until.since(now).as_secs();
+            return Err(AdminError::invalid(
+                format!("it is being sent just now, or was when its process ended ({left} s)"),
+                "try again in a moment",
+            ));
+        }
         match act {
             QueueAct::Remove => {
                 self.store.items().remove(&key, item, version).await?;

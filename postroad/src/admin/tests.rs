@@ -206,15 +206,15 @@ async fn a_long_queue_is_filtered_counted_and_acted_on() {
     let counts: Vec<_> = counts.iter().map(|one| (one.destination.as_str(), one.items)).collect();
     assert_eq!(counts, [("live.test", 200), ("dead.test", 100)]);
     let dead = QueueFilter { destination: Some("Dead.test".to_owned()), ..QueueFilter::default() };
-    assert_eq!(admin.queue_act(QueueAct::Hold, &dead).await.unwrap(), 100);
+    assert_eq!(admin.queue_act(QueueAct::Hold, &dead).await.unwrap(), (100, 0));
     let held = QueueFilter { state: Some("held".to_owned()), ..QueueFilter::default() };
     assert_eq!(admin.queue(&held, 1).await.unwrap().1, 100);
     // Held items are due for nobody.
     let far = now.after(std::time::Duration::from_secs(10 * 365 * 86_400));
     assert!(admin.queue(&held, 1).await.unwrap().0[0].due_ms > far.millis());
-    assert_eq!(admin.queue_act(QueueAct::Release, &held).await.unwrap(), 100);
+    assert_eq!(admin.queue_act(QueueAct::Release, &held).await.unwrap(), (100, 0));
     assert_eq!(admin.queue(&held, 1).await.unwrap().1, 0);
-    assert_eq!(admin.queue_act(QueueAct::Remove, &dead).await.unwrap(), 100);
+    assert_eq!(admin.queue_act(QueueAct::Remove, &dead).await.unwrap(), (100, 0));
     assert_eq!(all(&admin).await.len(), 200);
     let none = QueueFilter::default();
     assert!(admin.queue_act(QueueAct::Remove, &none).await.is_err());

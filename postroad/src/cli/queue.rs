@@ -117,8 +117,12 @@ impl QueueVerb {
 
 async fn act(admin: &Admin, act: QueueAct, done: &str, which: Which) -> Result<(), Failure> {
     let Some(item) = which.item else {
-        let count = admin.queue_act(act, &which.filter.into()).await?;
-        return print::line(&format!("{done} {count} items"));
+        let (count, left) = admin.queue_act(act, &which.filter.into()).await?;
+        let left = match left {
+            0 => String::new(),
+            left => format!("; {left} are being sent just now: try again in a moment"),
+        };
+        return print::line(&format!("{done} {count} items{left}"));
     };
     match act {
         QueueAct::Retry => admin.retry_item(&item).await?,

@@ -178,11 +178,15 @@ impl Admin {
         Ok(counts)
     }
 
-    /// Does something to all items that match, which must be some filter's; how many there were.
-    /// Those that somebody else changed at the same time are left as they are, and not counted.
+    /// Does something to all items that match, which must be some filter's: how many there were,
+    /// and how many were left as they are, for they are being sent just now.
     /// # Errors
     /// [`AdminError::Invalid`]: nothing is filtered; or as [`AdminError`] says.
-    pub async fn queue_act(&self, act: QueueAct, filter: &QueueFilter) -> Result<u64, AdminError> {
+    pub async fn queue_act(
+        &self,
+        act: QueueAct,
+        filter: &QueueFilter,
+    ) -> Result<(u64, u64), AdminError> {
         if *filter == QueueFilter::default() {
             return Err(AdminError::invalid(
                 "neither an item nor a filter was named",
@@ -190,17 +194,17 @@ impl Admin {
             ));
         }
         let parked = self.parked().await?;
-        let mut done = 0;
+        let (mut done, mut left) = (0, 0);
         self.walk(filter, &parked, async |key, item, version| {
             match self.act_on(act, (key, item, version)).await {
                 Ok(()) => done += 1,
-                Err(AdminError::Busy | AdminError::Invalid { .. }) => {}
+                Err(AdminError::Busy | AdminError::Invalid { .. }) => left += 1,
                 Err(error) => return Err(error),
             }
             Ok(())
         })
         .await?;
-        Ok(done)
+        Ok((done, left))
     }
 
     /// Every unfinished item that matches, shard by shard.
