@@ -24,6 +24,9 @@ pub(crate) struct Load {
     pub(crate) messages: usize,
 }
 
+/// Who sends to us.
+const STRANGER: &str = "ana@sender.test";
+
 /// A system under load, with a reader logged in to each account that the load goes to.
 pub(crate) struct Target {
     smtp: SocketAddr,
@@ -91,7 +94,7 @@ impl Load {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(message) = messages.get(number) else { return };
-                        send(smtp, &address(first + number % accounts), message)
+                        send(smtp, STRANGER, &address(first + number % accounts), message)
                             .unwrap_or_else(|error| fail("send", &error));
                     }
                 });
@@ -114,8 +117,8 @@ pub(crate) fn address(number: usize) -> String {
 }
 
 /// One transaction, pipelined as real senders do (RFC 2920): three commands, then the content.
-fn send(smtp: &mut Smtp, to: &str, message: &[u8]) -> std::io::Result<()> {
-    let commands = format!("MAIL FROM:<ana@sender.test>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+pub(crate) fn send(smtp: &mut Smtp, from: &str, to: &str, message: &[u8]) -> std::io::Result<()> {
+    let commands = format!("MAIL FROM:<{from}>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
     smtp.stream.send(commands.as_bytes())?;
     for code in [250, 250, 354] {
         smtp.reply()?.expect(code)?;

@@ -10,7 +10,9 @@ mod load;
 mod payload;
 mod peer;
 mod report;
+mod sending;
 mod single;
+mod sink;
 
 use clap::Parser;
 use tests::office::Office;
@@ -35,12 +37,27 @@ struct Arguments {
     /// Only us: no peer is started.
     #[arg(long)]
     alone: bool,
+    /// Only one part.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Messages that wait for a destination that is down; 0: not measured.
+    #[arg(long, default_value_t = 1_000)]
+    backlog: usize,
     /// Only the loads: nothing that is measured once.
     #[arg(long)]
     loads: bool,
     /// One JSON document instead of tables.
     #[arg(long)]
     json: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Mail that comes in, until it is visible.
+    Delivery,
+    /// Mail that goes out, until the other side has it.
+    Sending,
 }
 
 /// Accounts that one load goes to, the same number in both systems; each load has its own, so that
@@ -53,6 +70,30 @@ const WITH_UPKEEP: (Load, usize) = (Load { bytes: 2_048, senders: 20, messages: 
 
 fn main() {
     let arguments = Arguments::parse();
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    let delivery = wanted(Part::Delivery).then(|| delivery(&arguments));
+    let sending = wanted(Part::Sending).then(|| {
+        sending::run(&sending::Plan {
+            senders: &arguments.senders,
+            bytes: &arguments.bytes,
+            messages: arguments.messages,
+            turns: arguments.turns,
+            alone: arguments.alone,
+            backlog: arguments.backlog,
+        })
+    });
+    if arguments.json {
+        let delivery = delivery.map(|report| report.json());
+        let sending = sending.map(|sent| sent.json());
+        println!("{}", serde_json::json!({ "delivery": delivery, "sending": sending }));
+    } else {
+        let tables = [delivery.map(|report| report.tables()), sending.map(|sent| sent.tables())];
+        let tables: Vec<_> = tables.into_iter().flatten().collect();
+        println!("{}", tables.join("\n"));
+    }
+}
+
+fn delivery(arguments: &Arguments) -> report::Report {
     let mut office = Office::start();
     let loads = arguments.bytes.len() * arguments.senders.len();
     accounts(&office, ACCOUNTS * (loads + 1));
@@ -92,7 +133,7 @@ fn main() {
         let (load, accounts) = WITH_UPKEEP;
         report.lines(single::with_upkeep(&office, load, accounts));
     }
-    println!("{}", if arguments.json { report.json() } else { report.tables() });
+    report
 }
 
 /// Makes accounts, a few at a time.

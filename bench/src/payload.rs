@@ -57,8 +57,14 @@ impl Author {
 
     /// The next message, of about `bytes` bytes with its header, CRLF line ends.
     pub(crate) fn message(&mut self, bytes: usize) -> Vec<u8> {
+        let name = self.name();
+        self.message_from(&format!("{name}@sender.test"), bytes)
+    }
+
+    /// The same from this address.
+    pub(crate) fn message_from(&mut self, address: &str, bytes: usize) -> Vec<u8> {
         self.written += 1;
-        let mut text = self.header();
+        let mut text = self.header(address);
         while text.len() < bytes {
             let paragraph = 2 + self.dice.below(5);
             for _ in 0..paragraph {
@@ -79,7 +85,7 @@ impl Author {
         text.into_bytes()
     }
 
-    fn header(&mut self) -> String {
+    fn header(&mut self, address: &str) -> String {
         let (from, host) = (self.name(), self.name());
         let (id, token) = (self.dice.next(), self.dice.letters(16));
         let (hash, signature) = (self.dice.letters(43), self.dice.letters(86));
@@ -91,7 +97,7 @@ impl Author {
              \tfor <list@sender.test>; Tue, 24 Nov 2026 12:{:02}:{:02} +0000 (UTC)\r\n\
              DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/simple; d=sender.test; s=mail;\r\n\
              \th=From:Date:Subject:To; bh={hash}=;\r\n\tb={signature}==\r\n\
-             From: {from} {host} <{from}@sender.test>\r\nTo: reader@example.test\r\n\
+             From: {from} {host} <{address}>\r\nTo: reader@example.test\r\n\
              Subject: {subject}\r\nDate: Tue, 24 Nov 2026 12:{:02}:{:02} +0000\r\n\
              Message-ID: <{token}.{n}@{host}.sender.test>\r\nMIME-Version: 1.0\r\n\
              Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",

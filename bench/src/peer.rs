@@ -35,6 +35,23 @@ impl Peer {
     /// # Panics
     /// If one does not start (they need root).
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts Postfix alone, which sends what is not for itself to `sink`, and tries again after
+    /// `retry`.
+    ///
+    /// # Panics
+    /// If it does not start (it needs root).
+    pub(crate) fn start_sending(sink: SocketAddr, retry: Duration) -> Self {
+        let (port, retry) = (sink.port(), retry.as_secs());
+        Self::start_with(&format!(
+            "default_transport = smtp:[127.0.0.1]:{port}\nqueue_run_delay = {retry}s\n\
+             minimal_backoff_time = {retry}s\nmaximal_backoff_time = {retry}s\n"
+        ))
+    }
+
+    fn start_with(sending: &str) -> Self {
         let dir =
             tempfile::Builder::new().prefix("pd").tempdir().unwrap_or_else(|error| no(&error));
         let (smtp, imap, lmtp) = (free_port(), free_port(), free_port());
@@ -42,15 +59,24 @@ impl Peer {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .unwrap_or_else(|error| no(&error));
         let mut peer = Self { running: Vec::new(), smtp, imap, dir };
-        peer.prepare(lmtp).unwrap_or_else(|error| no(&error));
-        let dovecot = peer.path("dovecot.conf");
-        peer.run(Command::new("dovecot").arg("-F").arg("-c").arg(dovecot));
+        peer.prepare(lmtp, sending).unwrap_or_else(|error| no(&error));
+        let mut listening = vec![smtp];
+        if sending.is_empty() {
+            let dovecot = peer.path("dovecot.conf");
+            peer.run(Command::new("dovecot").arg("-F").arg("-c").arg(dovecot));
+            listening.extend([lmtp, imap]);
+        }
         let postfix = peer.path("postfix");
         peer.run(Command::new("postfix").arg("-c").arg(postfix).arg("start-fg"));
-        for address in [lmtp, imap, smtp] {
+        for address in listening {
             wait::until("the peer to listen", || TcpStream::connect(address).ok());
         }
         peer
+    }
+
+    /// Where it takes mail.
+    pub(crate) const fn smtp(&self) -> SocketAddr {
+        self.smtp
     }
 
     pub(crate) fn target(&self, accounts: Range<usize>) -> Target {
@@ -68,7 +94,7 @@ impl Peer {
         self.dir.path().join(name)
     }
 
-    fn prepare(&self, lmtp: SocketAddr) -> std::io::Result<()> {
+    fn prepare(&self, lmtp: SocketAddr, sending: &str) -> std::io::Result<()> {
         let top = self.dir.path();
         run(Command::new("chmod").arg("755").arg(top));
         for folder in ["postfix", "queue", "data", "home", "run", "state"] {
@@ -77,7 +103,7 @@ impl Peer {
         run(Command::new("chown").arg("postfix").arg(top.join("data")));
         run(Command::new("chown").arg("65534:65534").arg(top.join("home")));
         std::fs::write(top.join("dovecot.conf"), dovecot_conf(top, self.imap, lmtp))?;
-        std::fs::write(top.join("postfix/main.cf"), main_cf(top, lmtp))?;
+        std::fs::write(top.join("postfix/main.cf"), main_cf(top, lmtp) + sending)?;
         std::fs::write(top.join("postfix/master.cf"), master_cf(self.smtp))
     }
 }

@@ -15,8 +15,9 @@ pub(crate) struct Report {
     lines: Vec<Line>,
 }
 
+/// One load's.
 #[derive(Default)]
-struct Measured {
+pub(crate) struct Measured {
     /// All turns together.
     cost: Counts,
     ours: Vec<Times>,
@@ -75,13 +76,11 @@ const GOAL: (usize, f64) = (20, 8.0);
 
 impl Report {
     pub(crate) fn ours(&mut self, load: Load, times: &Times, cost: &Counts) {
-        let row = self.rows.entry(load).or_default();
-        row.ours.push(*times);
-        row.cost = row.cost.plus(cost);
+        self.rows.entry(load).or_default().ours(times, cost);
     }
 
     pub(crate) fn peers(&mut self, load: Load, times: &Times) {
-        self.rows.entry(load).or_default().peers.push(*times);
+        self.rows.entry(load).or_default().peers(times);
     }
 
     pub(crate) fn lines(&mut self, lines: Vec<Line>) {
@@ -121,47 +120,62 @@ impl Report {
         }
         text.push_str("\nMeasured once; [budget], ! = over\n");
         for line in &self.lines {
-            let value = beside(line.value, line.budget);
-            writeln!(text, "{:<58} {value:>16} {}", line.name, line.unit).ok();
+            text.push_str(&line_of(line));
         }
         text.push_str(
             "\nMessages a second, median of the turns: us, Postfix and Dovecot; ratio (spread)\n",
         );
         for (load, measured) in &self.rows {
-            measured.rates(load, &mut text);
+            let goal = (load.senders == GOAL.0).then_some(GOAL.1);
+            measured.rates(load, "visible", goal, &mut text);
         }
         text
     }
 
     /// For programs.
-    pub(crate) fn json(&self) -> String {
-        let seconds = |times: &[Times]| -> Vec<[f64; 2]> {
-            times.iter().map(|t| [t.accepted.as_secs_f64(), t.visible.as_secs_f64()]).collect()
-        };
-        let rows: Vec<_> = self
-            .rows
-            .iter()
-            .map(|(load, measured)| {
-                serde_json::json!({
-                    "senders": load.senders, "bytes": load.bytes, "messages": load.messages,
-                    "per_message": measured.per_message(load),
-                    "ours_accepted_visible_seconds": seconds(&measured.ours),
-                    "peers_accepted_visible_seconds": seconds(&measured.peers),
-                })
-            })
-            .collect();
-        serde_json::json!({ "measurements": rows, "single": self.lines }).to_string()
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let rows: Vec<_> = self.rows.iter().map(|(load, measured)| measured.json(load)).collect();
+        serde_json::json!({ "measurements": rows, "single": self.lines })
     }
 }
 
 impl Measured {
-    /// The mean of all turns.
-    fn per_message(&self, load: &Load) -> Counts {
-        self.cost.divided(count(load.messages) * count(self.ours.len().max(1)))
+    /// A turn of ours.
+    pub(crate) fn ours(&mut self, times: &Times, cost: &Counts) {
+        self.ours.push(*times);
+        self.cost = self.cost.plus(cost);
     }
 
-    fn rates(&self, load: &Load, text: &mut String) {
-        let goal = (load.senders == GOAL.0).then_some(GOAL.1);
+    /// A turn of the peers'.
+    pub(crate) fn peers(&mut self, times: &Times) {
+        self.peers.push(*times);
+    }
+
+    /// Messages of all turns of ours.
+    pub(crate) fn messages(&self, load: &Load) -> f64 {
+        count(load.messages) * count(self.ours.len().max(1))
+    }
+
+    /// The mean of all turns.
+    pub(crate) fn per_message(&self, load: &Load) -> Counts {
+        self.cost.divided(self.messages(load))
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self, load: &Load) -> serde_json::Value {
+        let seconds = |times: &[Times]| -> Vec<[f64; 2]> {
+            times.iter().map(|t| [t.accepted.as_secs_f64(), t.visible.as_secs_f64()]).collect()
+        };
+        serde_json::json!({
+            "senders": load.senders, "bytes": load.bytes, "messages": load.messages,
+            "per_message": self.per_message(load),
+            "ours_accepted_visible_seconds": seconds(&self.ours),
+            "peers_accepted_visible_seconds": seconds(&self.peers),
+        })
+    }
+
+    /// Two lines of rates: until the last 250, and until the end, which is called `end`.
+    pub(crate) fn rates(&self, load: &Load, end: &str, goal: Option<f64>, text: &mut String) {
         let mut line = |what: &str, goal: Option<f64>, time: fn(&Times) -> Duration| {
             let rate = |times: &[Times]| {
                 middle(times.iter().map(|t| count(load.messages) / time(t).as_secs_f64()).collect())
@@ -184,15 +198,21 @@ impl Measured {
             .ok();
         };
         line("accepted", None, |times| times.accepted);
-        line("visible", goal, |times| times.visible);
+        line(end, goal, |times| times.visible);
     }
 }
 
 /// What the last write of a turn may add, at most a twentieth.
 const SLACK: f64 = 0.01;
 
+/// A figure that was measured once.
+pub(crate) fn line_of(line: &Line) -> String {
+    let value = beside(line.value, line.budget);
+    format!("{:<58} {value:>16} {}\n", line.name, line.unit)
+}
+
 /// A value with its budget, marked where it is over.
-fn beside(value: f64, budget: Option<f64>) -> String {
+pub(crate) fn beside(value: f64, budget: Option<f64>) -> String {
     // Three places where they matter.
     let places = match value {
         ..10.0 => 3,
@@ -210,7 +230,7 @@ fn beside(value: f64, budget: Option<f64>) -> String {
 }
 
 /// Least, middle and most.
-fn middle(mut values: Vec<f64>) -> (f64, f64, f64) {
+pub(crate) fn middle(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
     (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))

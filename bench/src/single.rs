@@ -28,7 +28,7 @@ impl Line {
         Self { name: name.into(), value, unit, budget: Some(budget) }
     }
 
-    fn without_budget(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn without_budget(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Self { name: name.into(), value, unit, budget: None }
     }
 }
