@@ -92,9 +92,9 @@ impl Acme {
     }
 
     /// Gets a certificate when there is none, when the names have changed, and when a third of
-    /// its life is left; then has `tls` use it. Never returns. Of several processes with the same
+    /// its life is left; then has `tls`, if this process has any, use it. Never returns. Of several processes with the same
     /// folder one does the work at a time, the others use what it gets.
-    pub async fn keep(self, tls: Arc<TlsServer>, now: impl Fn() -> Timestamp + Send) {
+    pub async fn keep(self, tls: Option<Arc<TlsServer>>, now: impl Fn() -> Timestamp + Send) {
         let mut failures = 0_u32;
         loop {
             let mut wait = LOOK;
@@ -110,7 +110,7 @@ impl Acme {
                     tracing::warn!(%why, again_in = ?wait, "no new certificate");
                 }
             }
-            if let Err(why) = tls.refresh() {
+            if let Some(Err(why)) = tls.as_ref().map(|tls| tls.refresh()) {
                 tracing::warn!(%why, "certificates are not read again");
             }
             // Not at the same moment as everybody else's.
@@ -191,6 +191,8 @@ impl Acme {
         let (account, credentials) =
             builder.create(&new, options.directory.clone(), None).await.map_err(failed)?;
         files::keep_account(options, &credentials)?;
+        // F5: a CAA record with this `accounturi` (RFC 8657) keeps others from getting one.
+        tracing::info!(account = account.id(), "a new account at the authority of certificates");
         Ok(account)
     }
 }

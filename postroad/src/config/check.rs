@@ -41,6 +41,14 @@ fn acme(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             "write the authority's directory, such as https://acme-v02.api.letsencrypt.org/directory",
         );
     }
+    let looked_at = config.listeners.contains_key(super::ACME) || !config.has(Role::Http);
+    if section.directory.is_some() && !looked_at {
+        mistakes.add(
+            &origin(tree, &["acme"]),
+            "`acme.directory` without a listener for the authority",
+            "add [listeners.acme] with an address that port 80 of each name leads to",
+        );
+    }
     for name in section.names.iter().filter(|name| mail::Domain::parse(name).is_err()) {
         mistakes.add(
             &origin(tree, &["acme", "names"]),

@@ -199,3 +199,25 @@ fn who_validates_must_be_named() {
     let resolvers = config.resolvers();
     assert!(resolvers.trust_ad && resolvers.servers == ["127.0.0.1:5300".parse().unwrap()]);
 }
+
+#[test]
+fn an_authority_needs_somewhere_to_look() {
+    let acme = "[acme]\ndirectory = \"http://a.test\"\ncontact = [\"me\"]\nnames = [\"a b\"]\n";
+    let roles = GOOD.replace("\"deliver\"]", "\"http\"]\n");
+    let told = parse_with(&format!("{roles}{acme}"), &[]).unwrap_err().to_string();
+    for part in [
+        "`acme.directory` is no https URL",
+        "`acme.directory` without a listener",
+        "`acme.contact`",
+        "`acme.names` has \"a b\"",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let good =
+        "[listeners.acme]\naddress = \"127.0.0.1:80\"\n[acme]\ndirectory = \"https://a.test\"\n";
+    let config = parse_with(&format!("{roles}{good}"), &[]).unwrap();
+    let acme = config.acme().unwrap();
+    assert_eq!(acme.names, ["mail.example.org"]);
+    assert_eq!(acme.certificate(), Path::new("/etc/postroad/store/acme.pem"));
+    assert!(matches!(config.certificates(), net::TlsConfig::Kept { .. }));
+}

@@ -10,14 +10,14 @@ use net::send::Reach;
 use net::{Roots, Server};
 use store::Store;
 
-use crate::config::{Config, Role};
+use crate::config::{ACME, Config};
 use crate::failure::Failure;
 
 /// How soon a certificate that another process got is used.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Gets certificates by ACME where that is configured: by a process with HTTP listeners, for the
-/// authority looks there. The others use what it gets.
+/// Gets certificates by ACME where that is configured: by a process with the listener that the
+/// authority looks at. The others use what it gets.
 /// # Errors
 /// The file of authorities cannot be used.
 pub(super) fn keep(
@@ -26,18 +26,20 @@ pub(super) fn keep(
     server: &Server,
     challenges: Challenges,
 ) -> Result<(), Failure> {
-    let (Some(options), Some(tls)) = (config.acme(), server.tls.clone()) else { return Ok(()) };
+    let Some(options) = config.acme() else { return Ok(()) };
     let engines = store.engines();
-    let (clock, watched) = (engines.clock.clone(), tls.clone());
-    drop(engines.tasks.spawn("certificates", async move {
-        loop {
-            clock.sleep(LOOK).await;
-            if let Err(why) = watched.refresh() {
-                tracing::warn!(%why, "certificates are not read again");
+    if let Some(watched) = server.tls.clone() {
+        let clock = engines.clock.clone();
+        drop(engines.tasks.spawn("certificates", async move {
+            loop {
+                clock.sleep(LOOK).await;
+                if let Err(why) = watched.refresh() {
+                    tracing::warn!(%why, "certificates are not read again");
+                }
             }
-        }
-    }));
-    if !config.has(Role::Http) {
+        }));
+    }
+    if !config.listening().iter().any(|(name, _)| name == ACME) {
         return Ok(());
     }
     let roots = match &config.acme.authorities {
@@ -50,6 +52,6 @@ pub(super) fn keep(
     let http = Http::new(clock.clone(), engines.tasks.clone(), dns, roots, Reach::Anywhere);
     let acme = Acme::new(options, http, challenges, clock, random);
     let index = engines.index.clone();
-    drop(engines.tasks.spawn("acme", acme.keep(tls, move || index.now())));
+    drop(engines.tasks.spawn("acme", acme.keep(server.tls.clone(), move || index.now())));
     Ok(())
 }
