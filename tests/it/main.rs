@@ -3,6 +3,7 @@
 
 mod acme;
 mod admin;
+mod backlog;
 mod cli;
 mod clients;
 mod demo;
@@ -21,6 +22,7 @@ mod real_mail;
 mod refusals;
 mod scram;
 mod sending;
+mod sending_attacks;
 mod smtp_attacks;
 mod smtp_extensions;
 mod topology;
