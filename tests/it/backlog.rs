@@ -64,7 +64,8 @@ fn by_second(sink: &Sink, start: Instant) -> BTreeMap<u64, usize> {
 
 #[test]
 fn a_dead_destination_holds_nobody_up_and_is_not_stormed_when_it_is_back() {
-    let asked = std::env::var("POSTROAD_BACKLOG").ok().and_then(|text| text.parse().ok());
+    let asked = std::env::var_os("POSTROAD_BACKLOG");
+    let asked = asked.and_then(|text| text.to_str()?.parse().ok());
     let count: usize = asked.unwrap_or(DEAD);
     let (dead, live) = (Sink::start(), Sink::start());
     dead.set_down(true);
