@@ -20,6 +20,7 @@ mod power_cut;
 mod process;
 mod real_mail;
 mod refusals;
+mod reports;
 mod scram;
 mod sending;
 mod sending_attacks;
