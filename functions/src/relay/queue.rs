@@ -99,6 +99,8 @@ pub(super) struct Queue {
     active: usize,
     /// The destination that had its turn last.
     last: String,
+    /// Something found no room since a connection ended last.
+    turned_away: bool,
 }
 
 impl Queue {
@@ -111,6 +113,7 @@ impl Queue {
             waiting: 0,
             active: 0,
             last: String::new(),
+            turned_away: false,
         }
     }
 
@@ -132,6 +135,7 @@ impl Queue {
             return if from_own { Added::NoRoom } else { Added::Aside };
         }
         if self.waiting >= self.bounds.waiting_all {
+            self.turned_away = true;
             return Added::NoRoom;
         }
         self.known.insert(due.item.clone());
@@ -195,15 +199,21 @@ impl Queue {
     }
 
     /// A connection has ended.
-    pub(super) fn ended(&mut self, destination: &str) {
+    ///
+    /// Whether due rows are to be looked at: the destination has a place of its own, or some found
+    /// no room.
+    pub(super) fn ended(&mut self, destination: &str) -> bool {
         self.active = self.active.saturating_sub(1);
+        let mut look = std::mem::take(&mut self.turned_away);
         if let Some(of) = self.destinations.get_mut(destination) {
             of.active = of.active.saturating_sub(1);
             of.look |= of.marker.is_some();
+            look |= of.look;
             if of.is_idle() {
                 self.destinations.remove(destination);
             }
         }
+        look
     }
 
     /// A message was taken: one more connection may be open; whether there was a hold.

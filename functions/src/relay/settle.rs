@@ -14,7 +14,7 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 impl Shared {
     /// The end of a job for now: finished, put off, or on to whoever tells its sender.
-    pub(super) async fn conclude(&self, mut job: Job, after: Option<Duration>) {
+    pub(super) async fn conclude(&self, mut job: Job, after: Option<Duration>) -> End {
         job.item.tries = job.item.tries.saturating_add(1);
         let now = self.now();
         let options = &self.options;
@@ -26,6 +26,7 @@ impl Shared {
             self.store.engines().events.publish(engine::Event::Items);
         }
         self.begun().remove(&job.due.item);
+        end
     }
 
     /// Recipients were taken while others go on: that is written at once.

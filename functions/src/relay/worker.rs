@@ -1,6 +1,7 @@
 //! One connection of a destination: items over it, one after the other, as long as there are any.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail::Reply;
 use store::Announced;
@@ -9,11 +10,15 @@ use tokio::sync::watch;
 use super::attempt::Left;
 use super::dial::{Line, NoLine};
 use super::job::Job;
+use super::outcome::End;
 use super::{Shared, outcome};
 use crate::egress::{Choice, Verdict, choose};
 
 /// Connections that one item opens in one round; egresses and reconnections together.
 const ROUNDS_MAX: usize = 16;
+
+/// After its end an item is named by pages of due rows for so long.
+const NAMED: Duration = Duration::from_secs(2);
 
 /// How a worker goes on after an item.
 enum Next {
@@ -21,6 +26,8 @@ enum Next {
     Item,
     /// That one was not to be done now.
     NotNow,
+    /// That one is finished.
+    Finished,
     /// The destination is left alone.
     Held,
 }
@@ -38,6 +45,9 @@ pub(super) async fn run(shared: Arc<Shared>, destination: String, stopping: watc
             Next::NotNow => {
                 shared.queue().put_off(&due.item, now, now.after(shared.options.poll));
             }
+            // Pages of due rows that were read before its end still name it: to meet it again would
+            // cost a read and a write.
+            Next::Finished => shared.queue().put_off(&due.item, now, now.after(NAMED)),
             Next::Item | Next::Held => shared.queue().done(&due.item),
         }
         if matches!(next, Next::Held) {
@@ -45,8 +55,9 @@ pub(super) async fn run(shared: Arc<Shared>, destination: String, stopping: watc
         }
     }
     worker.hang_up().await;
-    shared.queue().ended(&destination);
-    shared.look.notify_one();
+    if shared.queue().ended(&destination) {
+        shared.look.notify_one();
+    }
 }
 
 /// What was known of the destination before this process began.
@@ -118,8 +129,10 @@ impl Worker<'_> {
                 }
             }
         }
-        self.shared.conclude(job, after).await;
-        Next::Item
+        match self.shared.conclude(job, after).await {
+            End::Finished => Next::Finished,
+            End::Report | End::Again => Next::Item,
+        }
     }
 
     /// After a transaction: whom it left to be tried now.
