@@ -40,7 +40,11 @@ pub fn id_of(message: &[u8]) -> Option<String> {
 /// `None` if they are not there.
 #[must_use]
 pub fn without_trace(read: &[u8]) -> Option<&[u8]> {
-    let rest = after_field(read, b"Return-Path:")?;
+    let mut rest = after_field(read, b"Return-Path:")?;
+    // What our own people submitted was signed.
+    while let Some(behind) = after_field(rest, b"DKIM-Signature:") {
+        rest = behind;
+    }
     // A message may begin with white space, so that it looks like a continuation of our Received:
     // that one ends with its date, which is told in UTC.
     let zone = b" +0000\r\n";

@@ -7,6 +7,8 @@ use crate::{controls, install, tidy};
 
 /// Seeds of the simulation that every run of the tests plays.
 const SEEDS: &str = "500";
+/// The same, of sending.
+const SENDING_SEEDS: &str = "60";
 
 /// One step of the tests: what it is called, and what it does.
 type Check = (&'static str, fn() -> Result<(), Failure>);
@@ -26,6 +28,7 @@ pub(crate) fn all() -> Result<(), Failure> {
         ("build", || cargo(&["build", "--workspace", "--bins", "--locked"])),
         ("unit", || cargo(&["test", "--workspace", "--exclude", "tests", "--locked"])),
         ("sim", || sim(&["--seeds".to_owned(), SEEDS.to_owned()])),
+        ("sending", || sim(&["--sending", "--seeds", SENDING_SEEDS].map(str::to_owned))),
         ("controls", || controls::run(&[])),
         ("black box", || cargo(&["test", "--package", "tests", "--locked"])),
     ];
