@@ -2,9 +2,9 @@
 //! succeeds (the kernel tells of a lost page once); a restart has what was acknowledged, once.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use tests::imap::Imap;
 use tests::ledger::{Fate, Ledger};
@@ -14,7 +14,11 @@ use tests::smtp::Smtp;
 use tests::wait;
 
 /// Syncs of a running process that fail from now on, until this is dropped.
-struct FailingSyncs(Child);
+struct FailingSyncs {
+    strace: Child,
+    /// It tells of each new thread, and ends where nobody could hear it.
+    _says: BufReader<ChildStderr>,
+}
 
 impl FailingSyncs {
     /// Of `only`, if it names a file or folder; else of everything.
@@ -28,24 +32,21 @@ impl FailingSyncs {
         let mut child =
             command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace");
         // It says so once it holds all threads.
-        let stderr = child.stderr.take().unwrap();
-        let attached = BufReader::new(stderr)
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.contains("attached"));
-        assert!(attached, "strace cannot trace the process");
-        Self(child)
+        let mut says = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = says.by_ref().lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("attached")), "strace cannot trace the process");
+        Self { strace: child, _says: says }
     }
 }
 
 impl Drop for FailingSyncs {
     fn drop(&mut self) {
         // Its signals let go of the process, which SIGKILL would not wait for.
-        let pid = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.strace.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::INT).ok();
         }
-        self.0.wait().ok();
+        self.strace.wait().ok();
     }
 }
 
