@@ -214,13 +214,8 @@ impl Handler for Bounce {
     async fn handle(&self, due: Vec<Announced>) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(due.len());
         for one in &due {
-            outcomes.push(match self.one(one).await {
-                Ok(outcome) => outcome,
-                Err(why) => {
-                    let at = self.store.engines().index.now().after(self.options.retry_min);
-                    Outcome::Later { at, why }
-                }
-            });
+            let done = self.one(one).await;
+            outcomes.push(Outcome::of(done, &self.store, self.options.retry_min));
         }
         outcomes
     }

@@ -1,8 +1,10 @@
 //! What every function is: a handler of a batch of events that knows no host.
 
 use std::future::Future;
+use std::time::Duration;
 
 use mail::Timestamp;
+use store::Store;
 
 /// Why a handler could not do one thing; for people.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -41,5 +43,10 @@ impl Outcome {
     #[must_use]
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
+    }
+
+    /// How it ended, or, where it failed, that it is to be tried again after so long.
+    pub(crate) fn of(done: Result<Self, Error>, store: &Store, wait: Duration) -> Self {
+        done.unwrap_or_else(|why| Self::Later { at: store.engines().index.now().after(wait), why })
     }
 }

@@ -273,14 +273,8 @@ impl Handler for LocalItems {
     async fn handle(&self, due: Vec<Announced>) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(due.len());
         for one in &due {
-            outcomes.push(match self.one(one).await {
-                Ok(outcome) => outcome,
-                Err(why) => {
-                    let now = self.store.engines().index.now();
-                    let at = now.after(self.store.options().timing.item_retry);
-                    Outcome::Later { at, why }
-                }
-            });
+            let done = self.one(one).await;
+            outcomes.push(Outcome::of(done, &self.store, self.store.options().timing.item_retry));
         }
         outcomes
     }

@@ -27,13 +27,8 @@ impl Handler for Replicate {
     type Event = ();
 
     async fn handle(&self, (): ()) -> Vec<Outcome> {
-        vec![match self.store.directory().apply_new().await {
-            Ok(_) => Outcome::Done,
-            Err(why) => {
-                let now = self.store.engines().index.now();
-                let at = now.after(self.store.options().timing.sweep);
-                Outcome::Later { at, why: Box::new(why) }
-            }
-        }]
+        let applied = self.store.directory().apply_new().await;
+        let done = applied.map(|_| Outcome::Done).map_err(Into::into);
+        vec![Outcome::of(done, &self.store, self.store.options().timing.sweep)]
     }
 }

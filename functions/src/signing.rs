@@ -29,10 +29,9 @@ pub(crate) async fn signatures(
 #[cfg(test)]
 mod tests {
     use engine::memory::World;
-    use store::rows::{DirectoryChange, DkimKey, DomainRow, KeyUse};
 
     use super::*;
-    use crate::testing::{accounts, process};
+    use crate::testing::{accounts, give_key, process};
 
     #[tokio::test(start_paused = true)]
     async fn what_we_write_is_signed_where_there_is_a_key() {
@@ -41,13 +40,7 @@ mod tests {
         let report = b"From: MAILER-DAEMON@example.test\r\n\r\nnot delivered\r\n";
         let sign = async || signatures(&store, "example.test", report, Timestamp(0)).await;
         assert_eq!(sign().await, "");
-        let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
-        let private_key = pair.to_pkcs8v1().unwrap().as_ref().to_vec();
-        let dkim = vec![DkimKey { selector: "s1".into(), private_key, used: KeyUse::Signing }];
-        let row = DomainRow { dkim, ..DomainRow::new() };
-        let change = DirectoryChange::Domain(Domain::parse("example.test").unwrap(), row);
-        store.directory().change(vec![change]).await.unwrap();
-        store.directory().refresh();
+        give_key(&store).await;
         let signed = sign().await;
         assert!(signed.starts_with("DKIM-Signature: v=1; a=ed25519-sha256;"), "{signed}");
         assert!(signed.contains(" d=example.test;"), "{signed}");

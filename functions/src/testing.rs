@@ -7,7 +7,7 @@ use bytes::Bytes;
 use engine::memory::World;
 use mail::{Account, Address, Domain, Envelope, Path, Recipient, RecordId, Uid};
 use store::change::MailboxId;
-use store::rows::{AccountRow, AddressRow, DirectoryChange, DomainRow};
+use store::rows::{AccountRow, AddressRow, DirectoryChange, DkimKey, DomainRow, KeyUse};
 use store::{Accept, AcceptError, AccountLog, Options, Receipt, Store, Timing};
 
 use crate::deliver::Deliver;
@@ -34,6 +34,17 @@ pub(crate) fn options() -> Options {
 /// A process on this world.
 pub(crate) fn process(world: &World, name: &str) -> Store {
     Store::new(world.process(name), options())
+}
+
+/// Gives `example.test` a key to sign with.
+pub(crate) async fn give_key(store: &Store) {
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let private_key = pair.to_pkcs8v1().unwrap().as_ref().to_vec();
+    let dkim = vec![DkimKey { selector: "s1".into(), private_key, used: KeyUse::Signing }];
+    let row = DomainRow { dkim, ..DomainRow::new() };
+    let change = DirectoryChange::Domain(Domain::parse("example.test").unwrap(), row);
+    store.directory().change(vec![change]).await.unwrap();
+    store.directory().refresh();
 }
 
 /// Makes accounts of these names at `example.test`, and returns their logs' names.

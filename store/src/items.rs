@@ -9,6 +9,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use engine::{
     Consistency, Event, Expect, Key, Op, Order, Range, ReadError, Row, Version, WriteError,
 };
@@ -329,13 +330,7 @@ impl Items {
             consistency: Consistency::Eventual,
         };
         let found = self.cx.engines.index.range(&range).await?;
-        found
-            .into_iter()
-            .map(|(sort, row)| {
-                let key = ItemKey::from_sort(&sort).ok_or_else(|| damaged("key of an item"))?;
-                Ok((key, Item::decode(&row.value).map_err(damaged)?, row.version))
-            })
-            .collect()
+        found.into_iter().map(item_of).collect()
     }
 
     /// Every unfinished item, up to `limit`; reads all partitions, so for admins only.
@@ -432,6 +427,12 @@ impl Items {
         item.state = ItemState::Removed;
         self.update(key, &item, version).await.map(|_| ())
     }
+}
+
+/// Reads a row of a partition of items.
+fn item_of((sort, row): (Bytes, Row)) -> Result<(ItemKey, Item, Version), ReadError> {
+    let key = ItemKey::from_sort(&sort).ok_or_else(|| damaged("key of an item"))?;
+    Ok((key, Item::decode(&row.value).map_err(damaged)?, row.version))
 }
 
 /// See [`Items::ask_maintenance`].

@@ -111,14 +111,12 @@ async fn read(
 mod tests {
     use bytes::Bytes;
     use engine::memory::World;
-    use mail::Domain;
     use mail::verdicts::{ArcVerdict, SpfVerdict};
     use store::names;
     use store::place::SegmentRef;
-    use store::rows::{DirectoryChange, DkimKey, DomainRow, KeyUse};
 
     use super::*;
-    use crate::testing::{accept_as, accounts, process};
+    use crate::testing::{accept_as, accounts, give_key, process};
 
     #[tokio::test(start_paused = true)]
     async fn what_is_forwarded_tells_what_was_found() {
@@ -142,13 +140,7 @@ mod tests {
             fields_of(&store, place, &index.records[0], &by, "mx.example.test", now).await
         };
         assert_eq!(seal().await, "Delivered-To: ana@example.test\r\n", "no key, no seal");
-        let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
-        let private_key = pair.to_pkcs8v1().unwrap().as_ref().to_vec();
-        let dkim = vec![DkimKey { selector: "s1".into(), private_key, used: KeyUse::Signing }];
-        let row = DomainRow { dkim, ..DomainRow::new() };
-        let change = DirectoryChange::Domain(Domain::parse("example.test").unwrap(), row);
-        store.directory().change(vec![change]).await.unwrap();
-        store.directory().refresh();
+        give_key(&store).await;
         let text = seal().await;
         assert!(text.starts_with("ARC-Seal: i=1; a=ed25519-sha256; cv=none;"), "{text}");
         assert!(text.ends_with("\r\nDelivered-To: ana@example.test\r\n"), "{text}");

@@ -3,9 +3,8 @@
 use engine::{Consistency, Order, Range, ReadError, Version};
 use mail::RecordId;
 
-use super::Items;
-use crate::context::damaged;
-use crate::rows::{self, Item, ItemKey, ItemKind, RowValue};
+use super::{Items, item_of};
+use crate::rows::{self, Item, ItemKey, ItemKind};
 
 impl Items {
     /// The items that carry this record, finished ones too as long as they are kept; at most
@@ -29,12 +28,6 @@ impl Items {
             consistency: Consistency::Strong,
         };
         let found = self.cx.engines.index.range(&range).await?;
-        found
-            .into_iter()
-            .map(|(sort, row)| {
-                let key = ItemKey::from_sort(&sort).ok_or_else(|| damaged("key of an item"))?;
-                Ok((key, Item::decode(&row.value).map_err(damaged)?, row.version))
-            })
-            .collect()
+        found.into_iter().map(item_of).collect()
     }
 }
