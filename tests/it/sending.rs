@@ -4,6 +4,7 @@ use tests::message::{id_of, message, without_trace};
 use tests::office::{Office, PASSWORD};
 use tests::sink::{At, Rule, Sink};
 use tests::smtp::Smtp;
+use tests::wait;
 
 fn from_alice(id: &str) -> Vec<u8> {
     let text = String::from_utf8(message(id)).unwrap();
@@ -79,7 +80,12 @@ fn a_temporary_refusal_is_tried_again_and_a_dead_server_waited_for() {
     for id in ["one", "two", "three"] {
         submit(&office, &["bob@far.test"], &from_alice(id));
     }
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    wait::until("a try at the server that is down", || {
+        let queue = office.admin(&["queue", "list", "--json"], "");
+        let items: serde_json::Value = serde_json::from_str(&queue).unwrap();
+        let tried = |item: &serde_json::Value| item["tries"].as_u64().is_some_and(|n| n > 0);
+        items.as_array().unwrap().iter().any(tried).then_some(())
+    });
     sink.set_down(false);
     let mut ids: Vec<_> = sink.wait_for(4).iter().filter_map(|one| id_of(&one.content)).collect();
     ids.sort();
