@@ -154,6 +154,12 @@ async fn damage_is_told_and_never_read_as_a_row() {
     assert!(index.batch((0..500).map(ops).collect()).await.iter().all(Result::is_ok));
     drop(index);
     let path = kept.path().join("rows.db");
+    // Connections that close at the same time each take the other for the last one, and leave the
+    // rows in the log.
+    let connection = connection::connect(&path, 256).unwrap();
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    assert_eq!(busy, Ok(0));
+    drop(connection);
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     for page in 5..file.metadata().unwrap().len() / connection::PAGE_BYTES {
         file.write_all_at(&[0xff; 64], page * connection::PAGE_BYTES).unwrap();
