@@ -6,10 +6,12 @@
 //! is always or never written conditionally [w].
 
 mod directory;
+mod due;
 mod hints;
 mod ingest;
 mod items;
 mod log;
+mod maintenance;
 mod relay;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,6 +27,10 @@ pub use directory::{
     domain_key, domains_partition, group_member_key, group_members_partition, listing_key,
     listing_partition,
 };
+pub use due::{
+    DUE_SHARDS, Due, DuePlace, Parked, REPORT_SHARDS, due_partition, due_shard, due_sort_until,
+    marker, parked_key, parked_partition,
+};
 pub use hints::{
     BUDGET_BYTES_MAX, Budget, BudgetKind, BudgetOwner, HINT_ACCOUNTS_MAX, Hint, account_hash,
     budget_key, hint_key, hint_partition, hint_sort_from,
@@ -35,14 +41,14 @@ pub use ingest::{
     fan_pages_partition, writer_key, writers_partition,
 };
 pub use items::{
-    Attempt, DUE_SHARDS, Delay, Due, DuePlace, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind,
-    ItemRecipient, ItemState, MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, PATHS_BYTES_MAX,
-    Parked, RECIPIENTS_MAX, REPORT_SHARDS, RecipientState, due_partition, due_shard,
-    due_sort_until, item_key, items_partition, maintenance_key, maintenance_partition, marker,
-    parked_key, parked_partition,
+    Attempt, Delay, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind, ItemRecipient, ItemState,
+    PATHS_BYTES_MAX, RECIPIENTS_MAX, RecipientState, item_key, items_partition,
 };
 pub use log::{
     CheckpointRef, Phase, Pointer, RING, entry_key, entry_slot, log_partition, pointer_key,
+};
+pub use maintenance::{
+    MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, maintenance_key, maintenance_partition,
 };
 pub use relay::{
     HealthRow, ShardRow, destination_key, destination_partition, parse_destination_sort, shard_key,
