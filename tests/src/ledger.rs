@@ -106,13 +106,25 @@ impl Ledger {
     #[must_use]
     pub fn is_settled(&self, found: &BTreeMap<(String, String), Outside>) -> bool {
         let ended = |one| found.get(one).is_some_and(|one| one.copies + one.reports > 0);
-        let mut acknowledged = self.fates.iter().filter(|(_, fate)| **fate == Fate::Acknowledged);
-        acknowledged.all(|(one, _)| ended(one))
+        self.acknowledged().all(ended)
     }
 
     /// Notes what a sender was told.
     pub fn note(&mut self, account: &str, id: &str, fate: Fate) {
         self.fates.insert((account.to_owned(), id.to_owned()), fate);
+    }
+
+    /// The same notes but for those that `other` names.
+    #[must_use]
+    pub fn without(&self, other: impl Fn(&(String, String)) -> bool) -> Self {
+        let fates = self.fates.iter().filter(|(one, _)| !other(one));
+        Self { fates: fates.map(|(one, fate)| (one.clone(), *fate)).collect() }
+    }
+
+    /// Those that were acknowledged.
+    pub fn acknowledged(&self) -> impl Iterator<Item = &(String, String)> {
+        let acknowledged = self.fates.iter().filter(|(_, fate)| **fate == Fate::Acknowledged);
+        acknowledged.map(|(one, _)| one)
     }
 
     /// Takes in another's notes.

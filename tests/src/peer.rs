@@ -11,7 +11,8 @@ pub use postfix::Postfix;
 /// Where a peer listens, what it takes, and where everything else goes.
 #[derive(Clone, Debug)]
 pub struct Setup<'a> {
-    /// Its domain: it keeps what comes for any user of it.
+    /// Its domain: it keeps what comes for any user of it; Postfix knows none that begins with
+    /// `no-such`.
     pub domain: &'a str,
     /// Where it listens; `None` takes a free port of 127.0.0.1.
     pub at: Option<std::net::SocketAddr>,

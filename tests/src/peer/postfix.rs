@@ -63,6 +63,13 @@ impl Postfix {
         maildir(&self.dir.path().join("mail/all"))
     }
 
+    /// The files that it has delivered, one a recipient.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let folder = std::fs::read_dir(self.dir.path().join("mail/all/new"));
+        folder.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+    }
+
     /// Waits until it has delivered so many messages.
     #[must_use]
     pub fn wait_for(&self, count: usize) -> Vec<Vec<u8>> {
@@ -106,7 +113,7 @@ fn main_cf(top: &Path, setup: &Setup<'_>, address: SocketAddr) -> String {
          mynetworks = 127.0.0.0/8\ninet_interfaces = {ip}\ninet_protocols = ipv4\n\
          smtp_bind_address = 127.0.0.1\nalias_maps =\nalias_database =\n\
          virtual_mailbox_domains = {domain}\nvirtual_mailbox_base = {top}/mail\n\
-         virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:65534\n\
+         virtual_mailbox_maps = regexp:{{{{!/^(no-such.*)?@/ all/}}}}\nvirtual_uid_maps = static:65534\n\
          virtual_gid_maps = static:65534\nvirtual_mailbox_limit = 0\n\
          message_size_limit = 104857600\nsmtputf8_enable = yes\n\
          smtpd_tls_cert_file = {chain}\nsmtpd_tls_key_file = {key}\n\
