@@ -221,6 +221,7 @@ impl AccountLog {
         let mut backoff = self.cx.backoff();
         // The head, once it was read by this call.
         let mut seen = None;
+        let mut made_room = false;
         for tried in 0..CONFLICTS_MAX {
             // [T]: within this process the lane is enough; other processes are let go first.
             if tried >= CONFLICTS_AT_ONCE {
@@ -240,9 +241,14 @@ impl AccountLog {
                 seen = Some(self.seq());
                 continue;
             };
+            let deletes = change.deletes();
             match self.append(&turn, change).await {
                 Ok(Some(changed)) => return Ok(changed),
                 Ok(None) => {}
+                // [α]: a disk that was full all at once lets people delete before the next sweep.
+                Err(LogError::Full) if deletes && !std::mem::replace(&mut made_room, true) => {
+                    self.spools.space.give_up_ballast().await;
+                }
                 Err(LogError::Behind) => self.reopen(&turn).await?,
                 Err(error) => return Err(error.into()),
             }

@@ -234,6 +234,22 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whether it removes something, or prepares that: it may use the last of the room [α].
+    pub(crate) const fn deletes(&self) -> bool {
+        matches!(
+            self,
+            Self::Flags { .. }
+                | Self::Expunge { .. }
+                | Self::Copy { is_move: true, .. }
+                | Self::Mailbox(MailboxChange::Delete { .. })
+                | Self::Reloc { .. }
+                | Self::Release { .. }
+                | Self::Drop { .. }
+        )
+    }
+}
+
 /// One message that came into a mailbox at replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assigned {

@@ -8,6 +8,9 @@ use engine::{ReadError, WriteError};
 
 use crate::context::Context;
 
+/// What an admin is told.
+const GOES: &str = "the medium is nearly full: nothing is accepted, the ballast goes";
+
 /// What is known about the room left.
 pub struct Space {
     cx: Arc<Context>,
@@ -57,6 +60,17 @@ impl Space {
         self.looked.store(self.cx.engines.clock.instant().0.max(1), Ordering::Relaxed);
     }
 
+    /// What deletes was refused for want of room: the ballast goes now, not with the next sweep [α].
+    pub(crate) async fn give_up_ballast(&self) {
+        self.seen_full();
+        // Also if it is not known to be there: an earlier process, or another, may have made it.
+        match self.cx.engines.objects.release_ballast(true).await {
+            Ok(()) if self.given_up.swap(true, Ordering::Relaxed) => {}
+            Ok(()) => tracing::error!("{GOES}"),
+            Err(error) => tracing::error!(%error, "the medium is full, and the ballast stays"),
+        }
+    }
+
     async fn look(&self) -> Result<bool, ReadError> {
         let Some(space) = self.cx.engines.objects.space().await? else { return Ok(false) };
         let percent = self.cx.options.free_percent_min;
@@ -73,7 +87,7 @@ impl Space {
             self.cx.engines.objects.release_ballast(full).await?;
             self.given_up.store(full, Ordering::Relaxed);
             if full {
-                tracing::error!("the medium is nearly full: nothing is accepted, the ballast goes");
+                tracing::error!("{GOES}");
             }
         }
         Ok(())

@@ -13,12 +13,18 @@ use tests::wait;
 
 /// An office on this disk that looks for room every second.
 fn office(disk: &Disk) -> Office {
+    office_that_looks(disk, "1s")
+}
+
+/// An office on this disk that looks for room so often.
+fn office_that_looks(disk: &Disk, every: &str) -> Office {
     let mut office = Office::start_at(&disk.data(), &[]);
     assert!(office.process().terminate());
     let config = office.data().join("postroad.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     assert!(text.contains("sweep = \"10s\""));
-    std::fs::write(&config, text.replace("sweep = \"10s\"", "sweep = \"1s\"")).unwrap();
+    std::fs::write(&config, text.replace("sweep = \"10s\"", &format!("sweep = \"{every}\"")))
+        .unwrap();
     office.restart();
     office
 }
@@ -214,6 +220,32 @@ fn a_full_disk_can_be_started_on() {
     bob.command("STORE 1 +FLAGS.SILENT (\\Deleted)").unwrap().ok().unwrap();
     bob.command("EXPUNGE").unwrap().ok().unwrap();
     judge(&office, &ledger, &BTreeSet::from([("bob".to_owned(), "before-0".to_owned())]));
+}
+
+/// Nobody looked since the disk is full: who deletes is not refused for that.
+#[test]
+fn a_disk_that_is_full_all_at_once_lets_people_delete() {
+    let disk = Disk::new(384);
+    let office = office_that_looks(&disk, "1h");
+    let ballast = office.data().join("store/ballast");
+    assert!(ballast.exists());
+    let mut ledger = Ledger::default();
+    for number in 0..6 {
+        let id = format!("before-{number}");
+        assert_eq!(append(&office, &mut ledger, &id, &message(&id)), Fate::Acknowledged);
+    }
+    let mut bob = office.imap("bob");
+    bob.select("Sent").unwrap();
+    disk.fill(0);
+    bob.command("STORE 1 +FLAGS.SILENT (\\Deleted)").unwrap().ok().unwrap();
+    bob.command("EXPUNGE").unwrap().ok().unwrap();
+    assert!(!ballast.exists(), "there was room left");
+    bob.command("MOVE 1 Trash").unwrap().ok().unwrap();
+    // The ballast's room is not for what adds.
+    assert_eq!(append(&office, &mut ledger, "full", &message("full")), Fate::Refused);
+    assert_eq!(send(&office, &mut ledger, "full", &message("full")), Fate::Refused);
+    let removed = ["before-0", "before-1"].map(|id| ("bob".to_owned(), id.to_owned()));
+    judge(&office, &ledger, &BTreeSet::from(removed));
 }
 
 /// Nobody removes anything but the users their mail: with the ballast's room that is enough.
