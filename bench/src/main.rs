@@ -5,6 +5,7 @@
 //! load, so a noisy machine disturbs both.
 #![expect(clippy::print_stdout, reason = "a command line tool: this is its output")]
 
+mod backlog;
 mod counts;
 mod load;
 mod payload;
@@ -43,6 +44,12 @@ struct Arguments {
     /// Messages that wait for a destination that is down; 0: not measured.
     #[arg(long, default_value_t = 1_000)]
     backlog: usize,
+    /// With `--only backlog`: items for the destination that is dead.
+    #[arg(long, default_value_t = 100_000)]
+    dead: usize,
+    /// With `--only backlog`: messages for others.
+    #[arg(long, default_value_t = 1_000)]
+    live: usize,
     /// Only the loads: nothing that is measured once.
     #[arg(long)]
     loads: bool,
@@ -58,6 +65,8 @@ enum Part {
     Delivery,
     /// Mail that goes out, until the other side has it.
     Sending,
+    /// A long queue for a destination that is dead, and mail for others; only if asked for.
+    Backlog,
 }
 
 /// Accounts that one load goes to, the same number in both systems; each load has its own, so that
@@ -70,6 +79,11 @@ const WITH_UPKEEP: (Load, usize) = (Load { bytes: 2_048, senders: 20, messages: 
 
 fn main() {
     let arguments = Arguments::parse();
+    if arguments.only == Some(Part::Backlog) {
+        let backlog = backlog::run(arguments.dead, arguments.live);
+        println!("{}", if arguments.json { backlog.json().to_string() } else { backlog.table() });
+        return;
+    }
     let wanted = |part| arguments.only.is_none_or(|only| only == part);
     let delivery = wanted(Part::Delivery).then(|| delivery(&arguments));
     let sending = wanted(Part::Sending).then(|| {

@@ -177,25 +177,12 @@ impl Measured {
     /// Two lines of rates: until the last 250, and until the end, which is called `end`.
     pub(crate) fn rates(&self, load: &Load, end: &str, goal: Option<f64>, text: &mut String) {
         let mut line = |what: &str, goal: Option<f64>, time: fn(&Times) -> Duration| {
-            let rate = |times: &[Times]| {
-                middle(times.iter().map(|t| count(load.messages) / time(t).as_secs_f64()).collect())
-                    .1
-            };
-            let pairs = self.ours.iter().zip(&self.peers);
-            let ratio = |(ours, peers)| time(peers).as_secs_f64() / time(ours).as_secs_f64();
-            let (least, ratio, most) = middle(pairs.map(ratio).collect());
-            let goal = goal.map_or(String::new(), |goal| {
-                format!(" [at least {goal}{}]", if ratio >= goal { "" } else { " !" })
-            });
-            writeln!(
-                text,
-                "{:>7} {:>6} {what:<10} {:>8.0} {:>8.0}  x{ratio:.1} ({least:.1} to {most:.1}){goal}",
-                load.senders,
-                load.bytes,
-                rate(&self.ours),
-                rate(&self.peers),
-            )
-            .ok();
+            let rate = |times: &Times| count(load.messages) / time(times).as_secs_f64();
+            let ours: Vec<f64> = self.ours.iter().map(rate).collect();
+            let peers: Vec<f64> = self.peers.iter().map(rate).collect();
+            let ratios = ours.iter().zip(&peers).map(|(ours, peers)| ours / peers).collect();
+            let beside = versus(ours, peers, ratios, 0, goal);
+            writeln!(text, "{:>7} {:>6} {what:<10} {beside}", load.senders, load.bytes).ok();
         };
         line("accepted", None, |times| times.accepted);
         line(end, goal, |times| times.visible);
@@ -229,8 +216,27 @@ pub(crate) fn beside(value: f64, budget: Option<f64>) -> String {
     }
 }
 
+/// Ours beside the peers', and the ratio with its spread; without peers only ours.
+pub(crate) fn versus(
+    ours: Vec<f64>,
+    peers: Vec<f64>,
+    ratios: Vec<f64>,
+    places: usize,
+    goal: Option<f64>,
+) -> String {
+    let ours = middle(ours).1;
+    if peers.is_empty() {
+        return format!("{ours:>8.places$} {:>8}", "-");
+    }
+    let (peers, (least, ratio, most)) = (middle(peers).1, middle(ratios));
+    let goal = goal.map_or(String::new(), |goal| {
+        format!(" [at least {goal}{}]", if ratio >= goal { "" } else { " !" })
+    });
+    format!("{ours:>8.places$} {peers:>8.places$}  x{ratio:.2} ({least:.2} to {most:.2}){goal}")
+}
+
 /// Least, middle and most.
-pub(crate) fn middle(mut values: Vec<f64>) -> (f64, f64, f64) {
+fn middle(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
     (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))

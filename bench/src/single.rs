@@ -185,13 +185,19 @@ fn summaries() -> Vec<Line> {
 
 /// Resident bytes.
 fn resident(office: &Office) -> usize {
+    memory(office, "VmRSS:")
+}
+
+/// Bytes of memory that the kernel counts under this name.
+pub(crate) fn memory(office: &Office, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", office.pid()));
-    let kib = status.unwrap_or_default().lines().find_map(|line| {
-        line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<usize>().ok()
-    });
+    let kib = status
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<usize>().ok());
     kib.unwrap_or_default() * 1024
 }
 
-fn mebibytes(bytes: usize) -> f64 {
+pub(crate) fn mebibytes(bytes: usize) -> f64 {
     count(bytes) / 1024.0 / 1024.0
 }

@@ -30,6 +30,9 @@ pub(crate) struct Sink {
 struct Shared {
     messages: AtomicUsize,
     connections: AtomicUsize,
+    /// Connections open now on which something was said, and most of them at once.
+    open: AtomicUsize,
+    open_most: AtomicUsize,
     down: AtomicBool,
     stopped: AtomicBool,
 }
@@ -68,6 +71,16 @@ impl Sink {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// Connections open now, on which something was said.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Most of them at once since this was asked last.
+    pub(crate) fn open_most(&self) -> usize {
+        self.shared.open_most.swap(0, Ordering::SeqCst)
+    }
+
     /// Waits until it has taken so many.
     ///
     /// # Panics
@@ -102,6 +115,24 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
+/// A connection that counts as open until it is dropped.
+struct Open<'a>(&'a Shared);
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.connections.fetch_add(1, Ordering::SeqCst);
+        let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.open_most.fetch_max(open, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// One connection: answers are sent when nothing more has come (RFC 2920 §3.2).
 fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
     let mut socket = socket;
@@ -109,7 +140,7 @@ fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(READ_BYTES, socket);
     let mut out = b"220 sink.test ESMTP\r\n".to_vec();
     let mut line = Vec::new();
-    let mut is_counted = false;
+    let mut open = None;
     loop {
         if reader.buffer().is_empty() {
             socket.write_all(&out)?;
@@ -119,9 +150,7 @@ fn serve(socket: &TcpStream, shared: &Shared) -> io::Result<()> {
         if reader.read_until(b'\n', &mut line)? == 0 || shared.down.load(Ordering::SeqCst) {
             return Ok(());
         }
-        if !std::mem::replace(&mut is_counted, true) {
-            shared.connections.fetch_add(1, Ordering::SeqCst);
-        }
+        open.get_or_insert_with(|| Open::new(shared));
         match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_slice() {
             b"EHLO" => out.extend_from_slice(
                 b"250-sink.test\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n\

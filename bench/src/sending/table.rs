@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::Drained;
 use crate::counts::Counts;
 use crate::load::{Load, Times};
-use crate::report::{Measured, beside, count, line_of, middle};
+use crate::report::{Measured, beside, count, line_of, versus};
 use crate::single::Line;
 
 /// Index writes of a sent message: due row, item, its end, the due row's end [f].
@@ -89,16 +89,11 @@ impl Sent {
         )
         .ok();
         let mut line = |what: &str, time: fn(&Drained) -> f64| {
-            let ours = middle(self.drained.iter().map(|(ours, _)| time(ours)).collect()).1;
-            let peers = self.drained.iter().filter_map(|(_, peers)| peers.as_ref());
-            let peers = middle(peers.map(time).collect()).1;
+            let ours = self.drained.iter().map(|(ours, _)| time(ours)).collect();
+            let peers = self.drained.iter().filter_map(|(_, peers)| Some(time(peers.as_ref()?)));
             let pairs = self.drained.iter().filter_map(|(o, p)| Some(time(p.as_ref()?) / time(o)));
-            let (least, ratio, most) = middle(pairs.collect());
-            writeln!(
-                text,
-                "{what:<28} {ours:>8.2} {peers:>8.2}  x{ratio:.1} ({least:.1} to {most:.1})"
-            )
-            .ok();
+            let beside = versus(ours, peers.collect(), pairs.collect(), 2, None);
+            writeln!(text, "{what:<28} {beside}").ok();
         };
         line("from the moment it is up", |drained| drained.since_up.as_secs_f64());
         line("from its first message on", |drained| drained.since_first.as_secs_f64());
