@@ -134,7 +134,7 @@ fn deleted(mailbox: Mailbox<'_>, uids: Option<&UidSet>) -> UidSet {
     all.filter(|uid| uids.is_none_or(|uids| uids.contains(*uid))).collect()
 }
 
-/// COPYUID (RFC 4315 §3).
+/// COPYUID tells the UIDs of the copies (RFC 4315 §3).
 fn copy_uid(changed: &Changed) -> Option<Code> {
     let Copied { uid_validity, source, copies, .. } = changed.effects.copied.as_ref()?;
     let (from, to) = (source.ranges().collect(), copies.ranges().collect());

@@ -54,6 +54,7 @@ pub(crate) fn taken(flags: &[Flag]) -> Result<FlagSet, Refusal> {
 mod tests {
     use super::*;
 
+    // RFC 9051 §2.3.2.
     #[test]
     fn flags_go_into_the_store_and_come_back() {
         let given = [

@@ -24,7 +24,7 @@ pub(crate) fn not_stored(error: &AcceptError) -> Result<Reply, Gone> {
     })
 }
 
-/// RFC 7372 §3.2: the owner of the domain in From asks for this.
+/// The owner of the domain in From asks for this.
 pub(crate) fn dmarc_rejects(from: &str) -> Reply {
     let text = format!(
         "Not taken: neither SPF nor DKIM shows that this is from {from}, whose DMARC policy asks \
@@ -33,7 +33,7 @@ pub(crate) fn dmarc_rejects(from: &str) -> Reply {
     Reply::new(550, (7, 1), text)
 }
 
-/// RFC 7372 §3.2. What the domain's owner says of it goes along (RFC 7208 §8.4).
+/// RFC 7372 §3.2: a refusal by SPF is 5.7.23. What the domain's owner says of it goes along (RFC 7208 §8.4).
 pub(crate) fn spf_fails(domain: &str, explanation: Option<&str>) -> Reply {
     let said = explanation.map(|text| format!("; {domain} explains: {text}")).unwrap_or_default();
     let text = format!("Not taken: {domain} does not allow this address to send for it{said}");

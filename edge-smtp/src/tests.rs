@@ -99,6 +99,7 @@ async fn a_message_that_goes_in_circles_is_cut() {
     assert_eq!(office.stored().await.len(), 1);
 }
 
+// RFC 5321 §7.2.
 #[tokio::test(start_paused = true)]
 async fn several_recipients_are_not_told_of_one_another() {
     let office = Office::start(Role::Mx).await;

@@ -180,7 +180,7 @@ impl Routes {
             }
             Err(fault) => return Err(NoWay::Later(format!("mail exchangers of {name}: {fault}"))),
         };
-        // RFC 7505 §3
+        // RFC 7505 §3: a null MX takes no mail; it comes back at once.
         if exchangers.iter().all(|mx| mx.host.is_empty()) {
             return Err(never(556, (5, 1, 10), "this domain takes no mail (null MX)"));
         }

@@ -235,6 +235,7 @@ mod tests {
         }
     }
 
+    // RFC 3461 §4.2, §4.4.
     #[test]
     fn envelopes_survive_their_encoding() {
         for envelope in [Envelope::new(None, Vec::new()), full()] {
@@ -272,6 +273,7 @@ mod tests {
         assert_eq!(hex(&full().encode()), STORED);
     }
 
+    // RFC 3461 §4.1.
     #[test]
     fn notify_never_stands_alone() {
         assert!(Notify::NEVER.is_valid() && !Notify::NEVER.with(Notify::DELAY).is_valid());

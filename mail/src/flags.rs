@@ -297,6 +297,7 @@ mod tests {
         set
     }
 
+    // RFC 5788 §1; RFC 9051 §2.3.2.
     #[test]
     fn flags_are_named_without_case_and_shown_as_first_written() {
         let mut flags = set(&["\\seen", "$Forwarded", "$FORWARDED", "\\Draft", "NonJunk"]);

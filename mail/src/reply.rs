@@ -156,6 +156,8 @@ mod tests {
         assert_eq!(Reply::parse(expected), Some(reply));
     }
 
+    // RFC 5321 §4.2.
+    // RFC 3463.
     #[test]
     fn all_lines_become_one() {
         check(250, &["ok"], "250 ok");

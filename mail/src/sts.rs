@@ -81,6 +81,7 @@ impl StsPolicy {
 mod tests {
     use super::*;
 
+    // RFC 8461 §3.1, §3.2.
     #[test]
     fn a_policy_is_written_as_the_rfc_has_it() {
         let hosts = vec!["mail.example.org".to_owned()];

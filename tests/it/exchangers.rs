@@ -57,6 +57,7 @@ fn waits(office: &Office, domain: &str, part: &str) {
     });
 }
 
+// RFC 7505 §3.
 #[test]
 fn exchangers_are_tried_in_their_order_and_some_domains_take_no_mail() {
     let (first, second, third) = (exchanger(1), exchanger(2), exchanger(3));

@@ -28,6 +28,9 @@ fn what_a_user_submits_is_sent_by_its_route() {
     assert_eq!(received[0].sender, "alice@example.test");
     assert_eq!(received[0].recipients, ["bob@far.test"]);
     assert_eq!(id_of(&received[0].content).as_deref(), Some("out"));
+    // RFC 3461 §5.2.1: to a server that tells of deliveries goes whom the sender named.
+    let told = &received[0].recipient_parameters[0];
+    assert!(told.contains("ORCPT=rfc822;bob@far.test"), "{told}");
     // RFC 5321 §4.4: only final delivery adds a Return-Path.
     assert_eq!(received[0].header("Return-Path"), None, "{}", received[0].text());
     let here = office.wait_for("bob", "INBOX", 1);

@@ -60,6 +60,7 @@ fn eight_bits_and_utf8_addresses_are_taken() {
 }
 
 /// RFC 5321 §4.5.1 and the project's rules of addresses.
+/// RFC 5321 §4.1.1.3; RFC 5233.
 #[test]
 fn addresses_reach_whom_they_mean() {
     let office = Office::start();

@@ -1,5 +1,9 @@
 //! Generated documents: `bless` writes them, `tidy` compares them.
 
+mod comments;
+mod rfc;
+mod titles;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -36,21 +40,37 @@ pub(crate) fn tracked(ending: &str) -> Result<Vec<String>, Failure> {
     Ok(paths)
 }
 
-/// Writes all generated documents and golden files anew.
-pub(crate) fn bless() -> Result<(), Failure> {
+/// Writes all generated documents and golden files anew, or only what is made of `comments`.
+pub(crate) fn bless(comments: bool) -> Result<(), Failure> {
     std::fs::write(root().join("docs/invariants.md"), invariants()?.0)?;
+    std::fs::write(root().join("docs/rfc.md"), rfc::document()?.0)?;
+    if comments {
+        return Ok(());
+    }
     run(at_root("cargo", &["test", "-q", "--workspace", "--exclude", "tests"]).env("BLESS", "1"))
 }
 
-/// Differences between generated documents and what is committed, and invariants without code or
-/// test.
+/// Differences between generated documents and what is committed; invariants without code or test,
+/// rules of RFCs without test.
 pub(crate) fn findings() -> Result<Vec<String>, Failure> {
-    let (text, mut findings) = invariants()?;
-    let committed = std::fs::read_to_string(root().join("docs/invariants.md")).unwrap_or_default();
-    if committed != text {
-        findings.push("docs/invariants.md is not what the code says: cargo xtask bless".to_owned());
+    let mut all = Vec::new();
+    for (path, (text, findings)) in
+        [("docs/invariants.md", invariants()?), ("docs/rfc.md", rfc::document()?)]
+    {
+        all.extend(findings);
+        let committed = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+        if committed != text {
+            all.push(format!("{path} is not what the code says: cargo xtask bless"));
+        }
     }
-    Ok(findings)
+    Ok(all)
+}
+
+/// Whether all of a source file is tests.
+fn is_test(path: &str) -> bool {
+    ["tests/", "sim/"].iter().any(|folder| path.starts_with(folder))
+        || path.ends_with("/tests.rs")
+        || path.contains("/tests/")
 }
 
 #[derive(Default)]
@@ -66,14 +86,9 @@ fn invariants() -> Result<(String, Vec<String>), Failure> {
             continue;
         }
         let text = std::fs::read_to_string(root().join(&path))?;
-        let is_test = ["tests/", "sim/"].iter().any(|folder| path.starts_with(folder))
-            || path.ends_with("/tests.rs")
-            || path.contains("/tests/");
-        let (code, tests) = if is_test {
-            ("", text.as_str())
-        } else {
-            text.split_once("#[cfg(test)]").unwrap_or((text.as_str(), ""))
-        };
+        let lines: Vec<&str> = text.lines().collect();
+        let from = if is_test(&path) { Some(0) } else { comments::tests_from(&lines) };
+        let (code, tests) = lines.split_at(from.unwrap_or(lines.len()));
         for (name, _, _) in INVARIANTS {
             let places = found.entry(name).or_default();
             if names(code, name) {
@@ -109,9 +124,9 @@ fn listed(paths: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// Whether a comment of `text` names this invariant.
-fn names(text: &str, name: &str) -> bool {
-    text.lines().filter_map(|line| line.split_once("//")).any(|(_, comment)| {
+/// Whether a comment of these lines names this invariant.
+fn names(lines: &[&str], name: &str) -> bool {
+    lines.iter().filter_map(|line| line.split_once("//")).any(|(_, comment)| {
         comment.match_indices(name).any(|(at, _)| {
             let before = comment.get(..at).and_then(|s| s.chars().next_back());
             let after = comment.get(at + name.len()..).and_then(|s| s.chars().next());

@@ -27,7 +27,11 @@ enum Verb {
     /// Check the crate picture, file sizes, links, invariants and generated docs.
     Tidy,
     /// Write the generated docs and golden files anew.
-    Bless,
+    Bless {
+        /// Only those made of comments, docs/invariants.md and docs/rfc.md: nothing is built.
+        #[arg(long)]
+        comments: bool,
+    },
     /// Play seeds of the simulation: `cargo xtask sim --seeds 500 [--first 0] [--trace]`.
     Sim {
         /// Arguments of the simulation's own command line.
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Test => test::all(),
         Verb::Tidy => tidy::check(),
-        Verb::Bless => docs::bless(),
+        Verb::Bless { comments } => docs::bless(comments),
         Verb::Sim { arguments } => test::sim(&arguments),
         Verb::Controls { names } => controls::run(&names),
         Verb::Bench { arguments } => bench::run(&arguments),

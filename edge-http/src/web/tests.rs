@@ -18,6 +18,7 @@ async fn get(address: std::net::SocketAddr, host: &str, path: &str) -> String {
     answer
 }
 
+// RFC 8461 §3.2, §3.3; RFC 9110 §7.2.
 #[tokio::test]
 async fn a_domain_of_ours_has_its_policy_and_nobody_else_has_one() {
     let world = World::new(Options::default());

@@ -147,6 +147,7 @@ mod tests {
         assert!(above(&uids, u32::MAX).is_empty());
     }
 
+    // RFC 7162 §4.
     #[test]
     fn groups_are_small_and_make_up_the_whole() {
         let uids = UidSet::from_ranges([(1, 10), (12, 12), (20, 24), (u32::MAX - 1, u32::MAX)]);

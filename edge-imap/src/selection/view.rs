@@ -153,6 +153,7 @@ mod tests {
         assert_eq!(view.uid(beyond), None);
     }
 
+    // RFC 9051 §2.3.1.2.
     #[test]
     fn numbers_follow_uids_as_messages_come_and_go() {
         let mut view = view(&[1, 2, 3, 7, 8, 20]);

@@ -2,6 +2,7 @@
 
 use super::Office;
 
+// RFC 9051 §2.3.2, §6.4.6, §7.1, §7.3.4; RFC 5788 §1.
 #[tokio::test(start_paused = true)]
 async fn flags_are_stored_and_told_as_asked() {
     Office::start()
@@ -45,6 +46,7 @@ async fn flags_are_stored_and_told_as_asked() {
         .await;
 }
 
+// RFC 9051 §6.4.7; RFC 4315 §3; RFC 6851 §4.3.
 #[tokio::test(start_paused = true)]
 async fn copies_and_moves_tell_where_they_are() {
     Office::start()
@@ -93,6 +95,7 @@ async fn copies_and_moves_tell_where_they_are() {
         .await;
 }
 
+// RFC 9051 §6.4.1, §6.4.3, §6.4.9, §2.3.1.1.
 #[tokio::test(start_paused = true)]
 async fn expunging_takes_only_what_is_deleted() {
     Office::start()
@@ -140,6 +143,7 @@ async fn expunging_takes_only_what_is_deleted() {
         .await;
 }
 
+// RFC 7162 §3.1.3, §3.1.4.1.
 #[tokio::test(start_paused = true)]
 async fn conditional_stores_leave_what_others_changed() {
     Office::start()

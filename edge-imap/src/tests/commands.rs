@@ -2,6 +2,8 @@
 
 use super::Office;
 
+// RFC 9051 §6.3.5; RFC 3348 §3; RFC 6154 §2.
+// RFC 9051 §7.3.1; RFC 5258 §4.
 #[tokio::test(start_paused = true)]
 async fn mailboxes_are_made_listed_renamed_and_removed() {
     Office::start()
@@ -67,6 +69,7 @@ async fn mailboxes_are_made_listed_renamed_and_removed() {
         .await;
 }
 
+// RFC 3501 §6.3.9; RFC 5258 §3.5.
 #[tokio::test(start_paused = true)]
 async fn subscriptions_are_listed_in_both_ways() {
     Office::start()
@@ -108,6 +111,7 @@ async fn subscriptions_are_listed_in_both_ways() {
         .await;
 }
 
+// RFC 9051 §6.3.11; RFC 5819 §2; RFC 8438.
 #[tokio::test(start_paused = true)]
 async fn status_counts_and_list_brings_it_along() {
     Office::start().await.transcript(
@@ -131,6 +135,8 @@ async fn status_counts_and_list_brings_it_along() {
     ).await;
 }
 
+// RFC 9208 §5.1, §4.1.1, §4.1.2.
+// RFC 9208 §4.2.1, §4.2.2.
 #[tokio::test(start_paused = true)]
 async fn quota_is_told_and_kept() {
     let office = Office::with(|_| {}, |row| row.quota_bytes = Some(10)).await;
@@ -206,6 +212,7 @@ async fn names_have_one_form_in_utf7_and_utf8() {
         .await;
 }
 
+// RFC 9051 §6.3.6.
 #[tokio::test(start_paused = true)]
 async fn renaming_inbox_moves_what_is_in_it() {
     Office::start()

@@ -28,6 +28,7 @@ async fn check(client: &mut Client, items: &str, expected: &str) {
     assert_eq!(responses.len(), 2, "{responses:?}");
 }
 
+// RFC 9051 §7.5.2.
 #[tokio::test(start_paused = true)]
 async fn what_is_listed_comes_from_the_summary() {
     let office = Office::start().await;
@@ -67,6 +68,19 @@ async fn what_is_listed_comes_from_the_summary() {
         .await;
 }
 
+// RFC 5322 §3.6: each field of an envelope is there once; where it is not, all recipients are shown.
+#[tokio::test(start_paused = true)]
+async fn fields_that_are_there_twice_hide_no_recipient() {
+    let office = Office::start().await;
+    let mut client = office.login().await;
+    client.append("INBOX", "To: a@b.test\nSubject: 1\nTo: c@d.test\nSubject: 2\n\nx\n").await;
+    client.ok("SELECT INBOX").await;
+    let told = client.ok("FETCH 1 ENVELOPE").await;
+    assert!(told[0].contains(r#"((NIL NIL "a" "b.test")(NIL NIL "c" "d.test"))"#), "{told:?}");
+    assert!(told[0].contains(r#"(NIL "1" "#), "{told:?}");
+}
+
+// RFC 9051 §6.4.5.1.
 #[tokio::test(start_paused = true)]
 async fn sections_are_cut_from_the_message() {
     let office = Office::start().await;
@@ -111,6 +125,7 @@ async fn sections_are_cut_from_the_message() {
     assert!(odd[0].starts_with("t") && odd[0].contains("NO [UNKNOWN-CTE]"), "{odd:?}");
 }
 
+// RFC 9051 §6.4.9, §7.1.
 #[tokio::test(start_paused = true)]
 async fn reading_marks_as_seen_unless_examined_or_peeked() {
     Office::start()

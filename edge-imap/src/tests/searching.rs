@@ -111,6 +111,8 @@ async fn charsets_of_the_question_and_of_the_mail_meet() {
     assert!(client.response().await.unwrap().starts_with("l NO [BADCHARSET"));
 }
 
+// RFC 9051 §7.3.4; RFC 3501 §7.2.5; RFC 5182 §2.1, §2.4.
+// RFC 4731 §3.1; RFC 7162 §3.1.10.
 #[tokio::test(start_paused = true)]
 async fn results_are_told_and_saved_as_asked() {
     let office = Office::start().await;

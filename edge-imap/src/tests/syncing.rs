@@ -4,6 +4,7 @@ use super::{Office, message};
 
 const SELECTED: &str = "SELECT INBOX";
 
+// RFC 9051 §5.2, §5.5, §6.1.2; RFC 2180 §4.1, §4.3.
 #[tokio::test(start_paused = true)]
 async fn what_others_do_is_told_when_it_may_be() {
     let office = Office::start().await;
@@ -35,6 +36,7 @@ async fn what_others_do_is_told_when_it_may_be() {
     assert_eq!(ana.ok("FETCH 1 UID").await[0], "* 1 FETCH (UID 2)");
 }
 
+// RFC 9051 §7.4.1.
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_told_at_once() {
     let office = Office::start().await;
@@ -54,6 +56,7 @@ async fn an_idle_session_is_told_at_once() {
     assert!(ana.response().await.unwrap().starts_with("i OK"));
 }
 
+// RFC 7162 §3.2.4, §3.2.6, §3.2.7.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_comes_back_is_told_only_what_changed() {
     let office = Office::start().await;

@@ -169,6 +169,7 @@ mod tests {
         Blocklists::new(lists, Arc::new(zone), clock, trusted)
     }
 
+    // RFC 5782 §2.1, §2.4.
     #[tokio::test(start_paused = true)]
     async fn who_is_listed_is_known_and_trouble_lists_nobody() {
         let lists = lists();

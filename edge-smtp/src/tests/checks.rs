@@ -37,6 +37,7 @@ fn from(domain: &str) -> String {
     )
 }
 
+// RFC 8601 §4.
 #[tokio::test(start_paused = true)]
 async fn what_was_found_is_told_and_done() {
     let office = office(|_, _| {}).await;
@@ -81,6 +82,7 @@ async fn who_is_listed_may_write_to_postmaster_only() {
     other.send("<x@y.test>", &["ana@example.test"], &from("y.test")).await.expect(250);
 }
 
+// RFC 6647 §4.
 #[tokio::test(start_paused = true)]
 async fn who_is_new_comes_again() {
     let office = office(|options, engines| {

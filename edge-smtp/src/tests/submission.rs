@@ -18,6 +18,7 @@ async fn ana(office: &Office) -> Client {
     client
 }
 
+// RFC 6409 §6.1; RFC 8098 §2.
 #[tokio::test(start_paused = true)]
 async fn mail_needs_a_login_and_a_sender_of_ones_own() {
     let office = Office::start(Role::Submission).await;
@@ -170,6 +171,7 @@ async fn scram_shows_known_and_unknown_users_a_salt() {
 }
 
 // docs/rules.md, *Addresses and text*: nothing else is changed.
+// RFC 6409 §8.1, §8.3.
 #[tokio::test(start_paused = true)]
 async fn a_submission_loses_bcc_and_gets_what_it_lacks() {
     let office = Office::start(Role::Submission).await;

@@ -118,6 +118,7 @@ mod tests {
     use super::*;
     use crate::testing::{accept_as, accounts, give_key, process};
 
+    // RFC 8617 §4.1.2.
     #[tokio::test(start_paused = true)]
     async fn what_is_forwarded_tells_what_was_found() {
         let world = World::default();

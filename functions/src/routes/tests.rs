@@ -127,6 +127,7 @@ fn never_with(result: Result<Vec<String>, NoWay>, part: &str) {
 }
 
 /// RFC 5321 §5.1, RFC 7505.
+/// RFC 7505 §3.
 #[tokio::test]
 async fn exchangers_are_taken_by_preference_and_loops_cut() {
     let found = ways(two(), "far.test").await.unwrap();
@@ -177,6 +178,7 @@ async fn tlsa_records_make_tls_a_must_and_no_answer_makes_mail_wait() {
 }
 
 /// RFC 8461 §4, §5.
+/// RFC 8461 §2.
 #[tokio::test]
 async fn an_enforced_policy_names_the_hosts_and_dane_goes_before_it() {
     let with = |policy| Published { policy: Some(policy), unsigned: true, ..two() };
@@ -216,4 +218,23 @@ async fn a_route_goes_before_exchangers_and_fills_in_its_names() {
     assert_eq!(way[0].security, Security::Require(names));
     assert!(!routes.leads_to("other.test"));
     assert!(routes.way("other.test", &*engines.random).await.is_err());
+}
+
+// RFC 5321 §2.3.4; RFC 6761 §6.3: neither is a matter of the DNS.
+#[tokio::test]
+async fn an_address_and_this_machine_are_not_asked_for() {
+    let found = ways(two(), "[192.0.2.9]").await.unwrap();
+    assert_eq!(found, ["192.0.2.9 opportunistic"]);
+    assert_eq!(ways(two(), "[ipv6:2001:db8::1]").await.unwrap(), ["2001:db8::1 opportunistic"]);
+    never_with(ways(two(), "[x]").await, "501 5.1.3");
+    let route = Route {
+        hosts: vec![("localhost".into(), 2525)],
+        security: Security::Opportunistic,
+        login: None,
+    };
+    let routes = BTreeMap::from([("far.test".to_owned(), route)]);
+    let routes = Routes::new(routes, false, Reach::Public, BTreeSet::new(), Arc::new(two()));
+    let engines = World::new(WorldOptions::default()).process("routes");
+    let way = routes.way("far.test", &*engines.random).await.unwrap();
+    assert_eq!(way[0].address.to_string(), "127.0.0.1:2525");
 }

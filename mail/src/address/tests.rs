@@ -8,6 +8,7 @@ fn canonical(text: &str, expected: &str) {
     assert_eq!(Address::parse(expected).as_ref(), Ok(path.address()), "{expected} reads back");
 }
 
+// RFC 5321 §4.1.2, §4.1.3; RFC 6531 §3.3.
 #[test]
 fn addresses_have_one_canonical_form() {
     canonical("Ana@Example.ORG", "ana@example.org");
@@ -26,6 +27,7 @@ fn addresses_have_one_canonical_form() {
     canonical("a@_spf.example.org", "a@_spf.example.org");
 }
 
+// RFC 5321 §4.1.2, §4.1.3.
 #[test]
 fn what_is_no_address_is_refused_and_says_why() {
     use AddressSyntax as E;
@@ -65,6 +67,7 @@ fn what_is_no_address_is_refused_and_says_why() {
     }
 }
 
+// RFC 5321 §4.5.3.1.1, §4.5.3.1.2, §4.5.3.1.3.
 #[test]
 fn lengths_are_bounded() {
     let local = |bytes: usize| format!("{}@example.org", "a".repeat(bytes));
@@ -80,6 +83,7 @@ fn lengths_are_bounded() {
     assert!(Domain::parse(&format!("{}.example", "ü".repeat(63))).is_err());
 }
 
+// RFC 5233; RFC 5321 §4.1.1.3.
 #[test]
 fn detail_and_catch_all_are_derived() {
     let address = Address::parse("ana+Shop+2@example.org").unwrap();

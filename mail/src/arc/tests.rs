@@ -17,6 +17,7 @@ fn sealed(message: &str, chain: Found) -> Option<String> {
     fields.map(|fields| format!("{fields}{message}"))
 }
 
+// RFC 8617 §5.1.1, §5.1.2.
 #[test]
 fn sets_are_numbered_and_tell_what_the_chain_was_worth() {
     let first = sealed(MESSAGE, Found::None).unwrap();

@@ -6,6 +6,7 @@ fn check(value: &str, expected: &str) {
     assert_eq!(shown, expected, "{value:?}");
 }
 
+// RFC 5322 §3.3, §4.3.
 #[test]
 fn dates_of_mail_are_read_as_they_are_met() {
     check("Fri, 21 Nov 1997 09:55:06 -0600", "Fri, 21 Nov 1997 09:55:06 -0600");

@@ -24,6 +24,7 @@ fn keys_are_read_and_not_shown() {
 }
 
 // RFC 6376 §3.4.5
+// RFC 6376 §3.4.2, §3.4.4.
 #[test]
 fn bodies_and_fields_are_relaxed_as_in_the_example() {
     assert_eq!(relaxed_field(b"A: X\r\n"), b"a:X\r\n");
@@ -49,6 +50,7 @@ fn bodies_and_fields_are_relaxed_as_in_the_example() {
     check(&long, &b"word word\r\n".repeat(2_000));
 }
 
+// RFC 6376 §5.4.2.
 #[test]
 fn readers_fields_are_signed_once_more_than_they_are_there() {
     let header = b"From: a@b.test\r\nTo: c@d.test\r\nTO: e@f.test\r\nX: y\r\n\r\n";

@@ -5,6 +5,8 @@ fn record(text: &str) -> DmarcRecord {
     DmarcRecord::parse(text.as_bytes()).unwrap()
 }
 
+// RFC 7489 §6.2.
+// RFC 9989 §4.7.
 #[test]
 fn records_are_read() {
     let read = record(
@@ -22,6 +24,7 @@ fn records_are_read() {
     }
 }
 
+// RFC 9989 §4.10.1.
 #[test]
 fn a_record_asks_by_where_it_stands() {
     let all = record("v=DMARC1; p=reject; sp=quarantine; np=none");
@@ -36,6 +39,7 @@ fn a_record_asks_by_where_it_stands() {
     assert_eq!(record("v=DMARC1; p=x; rua=mailto:a@b.test").asks(true, true), Some(Asked::None));
 }
 
+// RFC 9989 §4.10.
 #[test]
 fn policies_are_looked_for_in_at_most_eight_places() {
     assert_eq!(walk("a.b.test"), ["a.b.test", "b.test", "test"]);
@@ -47,6 +51,7 @@ fn policies_are_looked_for_in_at_most_eight_places() {
     assert_eq!(walk("a.b.c.d.e.f.g.h").len(), 8);
 }
 
+// RFC 9989 §4.10.2.
 #[test]
 fn organisations_are_found_by_the_walk() {
     let plain = record("v=DMARC1; p=none");
@@ -72,6 +77,7 @@ fn organisations_are_found_by_the_walk() {
 }
 
 // F1: what people see as the sender is what is checked, or the message is nobody's.
+// RFC 9989 §11.5.
 #[test]
 fn one_author_or_none() {
     let of = |header: &str| Author::of(format!("{header}\r\n\r\nFrom: body@c.test\r\n").as_bytes());

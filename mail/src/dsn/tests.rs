@@ -31,6 +31,8 @@ fn text(report: &Report) -> String {
     String::from_utf8(report.write()).unwrap()
 }
 
+// RFC 6522; RFC 3464 §2.3.2, §2.3.4.
+// RFC 3461 §4.3; RFC 3463; RFC 3464 §2.3.1, §2.3.3; RFC 3834 §5.
 #[test]
 fn a_failure_is_told_to_people_and_to_programs() {
     let text = text(&report());
@@ -76,6 +78,7 @@ fn words_of_others_end_no_field() {
     assert!(!text.contains("\nAction: delivered"));
 }
 
+// RFC 6533.
 #[test]
 fn addresses_that_are_not_ascii_make_a_global_report() {
     let mut report = report();
@@ -88,6 +91,7 @@ fn addresses_that_are_not_ascii_make_a_global_report() {
     assert!(text.contains("Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit"));
 }
 
+// RFC 2046 §5.1.1.
 #[test]
 fn a_boundary_is_never_in_what_is_returned() {
     let mut report = report();

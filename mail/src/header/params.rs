@@ -14,7 +14,7 @@ use crate::text::charset_to_text;
 /// Most parameters of a field that are kept; further ones are left out.
 pub const PARAMS_MAX: usize = 1_000;
 
-/// Longest media type, subtype, disposition or parameter name (RFC 6838 §4.2 allows 127).
+/// Longest media type, subtype, disposition or parameter name (RFC 6838 allows 127).
 const NAME_BYTES_MAX: usize = 127;
 
 /// Media type, subtype (both lower case) and parameters of a Content-Type value. `None` if it has

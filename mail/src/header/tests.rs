@@ -6,6 +6,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+// RFC 5322 §2.2.3, §3.6.8.
 #[test]
 fn fields_cover_every_byte_before_the_blank_line() {
     let header = b"From x\r\nA: 1\nB :2\r\n 3\r\n\t4\r\nno colon\r\n: x\r\nC:\r\n\r\nbody: 1\r\n";
@@ -39,6 +40,8 @@ fn shown(value: &str) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
+// RFC 5322 §3.4, §4.4.
+// RFC 5322 §3.2, §3.2.2.
 #[test]
 fn addresses_are_taken_apart_raw() {
     for (value, expected) in [
@@ -80,6 +83,7 @@ fn addresses_are_taken_apart_raw() {
     }
 }
 
+// RFC 2045 §5.1, §5.2.
 #[test]
 fn content_types_are_read_as_they_are_met() {
     let check = |value: &str, expected: &str| {
@@ -111,6 +115,7 @@ fn content_types_are_read_as_they_are_met() {
     check("multipart/mixed; boundary=x y", "multipart/mixed; boundary=\"x y\"");
 }
 
+// RFC 2183.
 #[test]
 fn other_values_are_read() {
     let found = disposition(b" Attachment; filename=\"a b.txt\"; size=3").unwrap();
@@ -122,6 +127,7 @@ fn other_values_are_read() {
     assert_eq!(first_token(b""), "");
 }
 
+// RFC 2231 §4; RFC 2047 §5.
 #[test]
 fn parameters_are_joined_and_decoded_for_people() {
     let decoded = |pairs: &[(&str, &str)]| {
@@ -141,6 +147,7 @@ fn parameters_are_joined_and_decoded_for_people() {
     assert_eq!(decoded(&[("name*0", "a"), ("name*2", "c")]), "a");
 }
 
+// RFC 2047 §2, §6.2; RFC 2231 §5.
 #[test]
 fn encoded_words_are_decoded() {
     for (value, expected) in [

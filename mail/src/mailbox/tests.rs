@@ -4,6 +4,7 @@ fn name(text: &str) -> MailboxName {
     MailboxName::parse(text).unwrap()
 }
 
+// RFC 9051 §5.1.
 #[test]
 fn names_have_one_canonical_form() {
     for (text, expected) in [
@@ -64,6 +65,7 @@ fn renaming_moves_all_that_is_below() {
     assert_eq!(below.renamed(&name("a"), &long), Err(NameSyntax::TooLong));
 }
 
+// RFC 3501 §5.1.3.
 #[test]
 fn modified_utf7_has_one_form() {
     for (text, encoded) in [

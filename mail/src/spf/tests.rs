@@ -4,6 +4,7 @@ fn parsed(text: &str) -> Result<SpfRecord, SpfSyntax> {
     SpfRecord::parse(text.as_bytes())
 }
 
+// RFC 7208 §4.5.
 #[test]
 fn records_are_told_from_other_text() {
     assert!(SpfRecord::is_one(b"v=spf1") && SpfRecord::is_one(b"V=SPF1 -all"));
@@ -11,6 +12,7 @@ fn records_are_told_from_other_text() {
     assert!(parsed("spf2.0/pra -all").is_err());
 }
 
+// RFC 7208 §6, §12.
 #[test]
 fn terms_are_read() {
     let record =
@@ -62,6 +64,7 @@ fn broken_terms_spoil_the_record() {
 }
 
 // RFC 7208 §7.4
+// RFC 7208 §6.2; RFC 3986 §2.3.
 #[test]
 fn macros_expand_as_in_the_examples() {
     let mut variables = Variables {

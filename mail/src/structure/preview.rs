@@ -186,6 +186,7 @@ mod tests {
         }
     }
 
+    // RFC 8970 §3.1.
     #[test]
     fn previews_are_short_and_end_between_characters() {
         assert_eq!(shorten(" a\r\n\t b \u{200b}\0c "), "a b c");

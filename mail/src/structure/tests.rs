@@ -118,6 +118,8 @@ QUJD\r
 epilogue\r
 ";
 
+// RFC 2045 §2.4; RFC 2046 §5.1.5.
+// RFC 2046 §5.1.1.
 #[test]
 fn a_nested_message_has_every_part_with_its_bytes() {
     let scanned = check(
@@ -233,6 +235,7 @@ fn broken_messages_have_a_structure_too() {
     );
 }
 
+// RFC 2045 §3.
 #[test]
 fn the_first_field_of_a_name_describes_the_part() {
     let scanned = check(

@@ -139,6 +139,7 @@ fn damaged_summaries_are_refused_or_read_as_another_but_never_panic() {
     assert!(Summary::decode(&[9; 100]).is_err());
 }
 
+// RFC 8878 §3.1.1.
 #[test]
 fn the_stored_form_stays_readable() {
     // Version 1. What was once stored is read for ever: never change these bytes, add others.

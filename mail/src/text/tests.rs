@@ -9,6 +9,7 @@ fn check(label: &str, bytes: &[u8], expected: &str) {
     assert_eq!(out, expected, "{label} byte by byte");
 }
 
+// RFC 2152; RFC 1557; RFC 1843.
 #[test]
 fn charsets_of_mail_are_decoded() {
     check("utf-8", "Bücher 😀\n".as_bytes(), "Bücher 😀\n");

@@ -14,6 +14,7 @@ fn received<'a>(helo: &'a str, recipient: Option<&'a Path>) -> Received<'a> {
     }
 }
 
+// RFC 5321 §4.4.
 #[test]
 fn received_says_who_how_and_when() {
     let path = Path::parse("ana@example.test").unwrap();
@@ -42,6 +43,7 @@ fn nothing_that_a_client_says_breaks_the_field() {
     }
 }
 
+// RFC 3848; RFC 6531 §4.3.
 #[test]
 fn the_keyword_says_what_was_used() {
     let keyword = |extended, utf8, tls, auth| With { extended, utf8, tls, auth }.keyword();

@@ -17,6 +17,7 @@ fn check(encoding: &Encoding, text: &[u8], expected: &[u8]) {
     assert_eq!(show(&out), show(expected), "byte by byte");
 }
 
+// RFC 2045 §6, §6.7.
 #[test]
 fn quoted_printable() {
     let quoted = |text: &str, expected: &str| {
@@ -54,6 +55,7 @@ fn other_encodings_are_passed_on() {
     check(&Encoding::Binary, b"\0\xff\r\n", b"\0\xff\r\n");
 }
 
+// RFC 2047 §4.2.
 #[test]
 fn words() {
     let mut out = Vec::new();

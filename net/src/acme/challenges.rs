@@ -49,6 +49,7 @@ mod tests {
     use super::*;
 
     /// F5
+    /// RFC 8555 §8.1, §8.3.
     #[test]
     fn only_what_was_issued_is_answered_and_only_while_it_is_asked_for() {
         let challenges = Challenges::default();

@@ -84,6 +84,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
 
+    // RFC 6890.
     #[test]
     fn only_the_public_internet_is_public() {
         for inside in [

@@ -211,6 +211,7 @@ async fn the_source_address_is_the_egress_s() {
     assert_eq!(dialer.call(nobody).await.err().unwrap().stage, Stage::Connect);
 }
 
+// RFC 7435 §3.
 #[tokio::test]
 async fn opportunistic_tls_takes_anybody_and_clear_text_after_a_failure() {
     let authority = Authority::new();
@@ -237,6 +238,8 @@ async fn opportunistic_tls_takes_anybody_and_clear_text_after_a_failure() {
     assert_eq!((fault.stage, host.connections()), (Stage::Tls, 1));
 }
 
+// RFC 8461 §4.1.
+// RFC 8461 §4.2.
 #[tokio::test]
 async fn names_are_verified_by_the_authorities() {
     let authority = Authority::new();
@@ -270,6 +273,7 @@ async fn names_are_verified_by_the_authorities() {
     assert_eq!(result.err().unwrap().stage, Stage::Tls);
 }
 
+// RFC 8314 §3.3.
 #[tokio::test]
 async fn tls_from_the_first_byte_and_a_login() {
     let authority = Authority::new();
@@ -293,6 +297,7 @@ async fn tls_from_the_first_byte_and_a_login() {
 }
 
 /// RFC 7671, RFC 7672, as far as a certificate can tell.
+/// RFC 7671 §4, §5.2.2; RFC 7672 §3.1, §3.1.3.
 #[tokio::test]
 async fn dane_takes_the_certificate_that_is_published_and_no_other() {
     let authority = Authority::new();

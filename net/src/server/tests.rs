@@ -131,6 +131,7 @@ async fn connections_are_limited_and_given_back() {
     assert_eq!(line(&mut again).await, "127.0.0.1 Direct\n");
 }
 
+// RFC 8314 §3.
 #[tokio::test]
 async fn tls_comes_first_where_it_is_implicit() {
     let test = start(LimitsOptions::default(), TlsMode::Implicit, &[]);

@@ -98,6 +98,7 @@ mod tests {
 
     const GOOD: &str = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.Example.net\r\nmax_age: 604800\r\n";
 
+    // RFC 8461 §3.2, §4.1.
     #[test]
     fn the_rfc_s_example_is_read() {
         let policy = Policy::parse(GOOD).unwrap();
@@ -126,6 +127,7 @@ mod tests {
         }
     }
 
+    // RFC 8461 §3.1.
     #[test]
     fn records_have_an_id() {
         assert_eq!(record_id("v=STSv1; id=20160831085700Z;").as_deref(), Some("20160831085700Z"));

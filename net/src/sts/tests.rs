@@ -58,6 +58,7 @@ impl Scene {
     }
 }
 
+// RFC 8461 §3.3, §5.1, §10.2.
 #[tokio::test]
 async fn a_policy_is_kept_whatever_becomes_of_record_and_file() {
     let scene = Arc::new(Scene::default());

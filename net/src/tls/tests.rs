@@ -64,6 +64,7 @@ async fn a_self_signed_certificate_is_made_once_and_kept() {
     assert_eq!(info.not_after.seconds() / (365 * 86_400), 75);
 }
 
+// RFC 9266 §2; RFC 5929 §4, §4.1.
 #[tokio::test]
 async fn both_sides_agree_on_the_channel_binding() {
     let dir = tempfile::tempdir().unwrap();
@@ -133,6 +134,7 @@ async fn names_choose_and_reload_changes() {
     assert!(matches!(server.reload(), Err(TlsError::Content { .. })));
 }
 
+// RFC 9525 §6.3.
 #[test]
 fn wildcards_stand_for_one_label() {
     assert!(matches_name("*.example.test", "a.EXAMPLE.test"));

@@ -226,6 +226,7 @@ fn records(
             .into_iter()
             .map(|(name, kind, value, why, wants)| record(name, kind, value, why, wants)),
     );
+    // RFC 8460 §3: where others report how TLS went.
     all.push(record(
         format!("_smtp._tls.{domain}"),
         "TXT",
@@ -233,6 +234,7 @@ fn records(
         "TLS-RPT: where others report that TLS failed",
         Wants::TlsRpt,
     ));
+    // RFC 6186 §3: mail programs find their services by SRV records.
     for (service, port) in &publishing.services {
         all.push(record(
             format!("{service}._tcp.{domain}"),

@@ -200,7 +200,7 @@ fn numbers(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
     let timeout = u64::try_from(config.dns.timeout.as_millis()).unwrap_or(u64::MAX);
     at_least(["dns", "timeout"], timeout, 100, "ms");
     at_least(["dns", "attempts"], config.dns.attempts.into(), 1, "");
-    // RFC 5321 §4.5.3.1.8.
+    // RFC 5321 §4.5.3.1.8: at least 100 recipients are taken.
     at_least(["smtp", "recipients_max"], config.smtp.recipients_max as u64, 100, "");
     at_least(["submission", "recipients_max"], config.submission.recipients_max as u64, 100, "");
     for (section, command, session) in [

@@ -217,7 +217,7 @@ pub enum Body {
     /// GETQUOTAROOT of a mailbox (RFC 9208 §4.1.2).
     GetQuotaRoot(MailboxName),
 
-    /// CHECK (RFC 3501 §6.4.1).
+    /// CHECK, which rev1 has and which does nothing here (RFC 3501 §6.4.1).
     Check,
     /// CLOSE: expunge silently, then no mailbox is selected.
     Close,

@@ -208,6 +208,7 @@ impl Skip {
 mod tests {
     use super::*;
 
+    // RFC 9051 §2.2.1, §4.3.
     #[test]
     fn literals_are_seen_at_the_end_of_a_line_only() {
         let literal = |size, synchronizing, binary| Literal { size, synchronizing, binary };

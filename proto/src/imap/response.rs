@@ -196,14 +196,14 @@ pub enum Response<'a> {
     Esearch(&'a Tag, Esearch<'a>),
     /// `* NAMESPACE (("" "/")) NIL NIL`: one personal namespace (RFC 2342).
     Namespace,
-    /// `* QUOTA` (RFC 9208 §4.2.1)
+    /// `* QUOTA`: usage and limit of each resource (RFC 9208 §4.2.1).
     Quota {
         /// Name of the quota root.
         root: &'a str,
         /// Its resources.
         resources: &'a [Resource],
     },
-    /// `* QUOTAROOT` (RFC 9208 §4.2.2)
+    /// `* QUOTAROOT`: the roots that a mailbox counts for (RFC 9208 §4.2.2).
     QuotaRoot {
         /// The mailbox.
         mailbox: &'a str,

@@ -233,6 +233,7 @@ mod tests {
         }
     }
 
+    // RFC 5802 §5.1.
     #[test]
     fn each_mechanism_logs_in_with_the_right_password_only() {
         let tls = tls();

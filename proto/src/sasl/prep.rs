@@ -37,7 +37,7 @@ pub fn saslprep(password: &str) -> Result<String, PasswordSyntax> {
         .map(|c| if is_other_space(c) { ' ' } else { c })
         .filter(|c| !maps_to_nothing(*c));
     let prepared: String = mapped.nfkc().collect();
-    // RFC 4013 §2.3
+    // RFC 4013 §2.3: prohibited characters are in no password.
     if let Some(c) = prepared.chars().find(|c| is_prohibited(*c)) {
         return Err(PasswordSyntax::Prohibited(u32::from(c)));
     }
@@ -88,6 +88,7 @@ mod tests {
     }
 
     // RFC 4013 §3: the examples.
+    // RFC 4013 §2, §2.1, §2.3; RFC 3454.
     #[test]
     fn the_rfc_s_examples_come_out_as_it_says() {
         check("I\u{ad}X", Ok("IX"));

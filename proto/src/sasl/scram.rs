@@ -137,7 +137,7 @@ fn bound<'a>(flag: &str, binding: &'a Binding) -> Result<&'a [u8], Malformed> {
     let data = match kind {
         // RFC 9266
         "tls-exporter" => tls.exporter.as_ref().map(<[u8; 32]>::as_slice),
-        // RFC 5929 §4
+        // RFC 5929 §4: the binding of whoever cannot export keys.
         "tls-server-end-point" => tls.server_end_point.as_deref(),
         _ => None,
     };

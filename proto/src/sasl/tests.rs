@@ -75,6 +75,7 @@ fn scram(mechanism: Mechanism, gs2: &str, data: &[u8], password: &str, plus_offe
 }
 
 // RFC 4616 §4
+// RFC 4616 §2; RFC 4422 §3.
 #[test]
 fn plain_asks_for_its_password_to_be_checked() {
     let (_, step) = Exchange::start(Mechanism::Plain, Some(b"\0tim\0tanstaaf"), None, false);
@@ -101,6 +102,7 @@ fn login_asks_for_the_user_then_for_the_password() {
 }
 
 // C2: whatever a client says fails its exchange, and nothing else.
+// RFC 5802 §5.1, §7.
 #[test]
 fn nonsense_fails_the_exchange_with_a_reason() {
     for response in
@@ -150,6 +152,7 @@ fn scram_proves_both_sides_and_tells_which_password_it_was() {
 }
 
 // RFC 5802 §6, RFC 9266, RFC 5929
+// RFC 5929 §4.
 #[test]
 fn channel_binding_holds_to_this_connection() {
     let plus = Mechanism::ScramSha256Plus;

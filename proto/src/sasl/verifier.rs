@@ -294,6 +294,7 @@ mod tests {
         Verifier::derive(password, &SALT, ITERATIONS_MIN).unwrap()
     }
 
+    // RFC 5803.
     #[test]
     fn a_verifier_survives_its_text_and_shows_no_key() {
         let kept = verifier("pencil");
@@ -318,6 +319,7 @@ mod tests {
         );
     }
 
+    // RFC 7677 §4.
     #[test]
     fn texts_out_of_bounds_are_refused() {
         let good = verifier("x").to_string();

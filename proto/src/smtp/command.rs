@@ -208,6 +208,7 @@ mod tests {
         }
     }
 
+    // RFC 5321 §4.1.1.8, §4.1.1.9, §4.1.4.
     #[test]
     fn other_commands() {
         let parse = |line: &'static str| Command::parse(line.as_bytes());

@@ -64,7 +64,7 @@ pub(super) fn sender(arguments: &Arguments<'_>, config: &Config) -> Result<Sende
             BadPath::Route => Reply::of(553, 1, 7, "Source routes are not taken"),
             BadPath::Syntax => Reply::of(553, 1, 7, "Bad sender address syntax"),
         })?;
-        // RFC 6531 §3.7.4.1
+        // RFC 6531 §3.7.4.1: an address that is not ASCII comes with SMTPUTF8 only.
         if path.needs_smtputf8() && !sender.smtputf8 {
             return Err(NEEDS_UTF8);
         }
@@ -145,7 +145,7 @@ fn size(value: Option<&str>, max: u64) -> Result<u64, Reply> {
     if size > max { Err(TOO_LARGE) } else { Ok(size) }
 }
 
-/// RFC 6152, RFC 3030.
+/// RFC 6152 §3: what the content holds; RFC 3030 §3: BINARYMIME too.
 fn body(value: Option<&str>) -> Result<BodyType, Reply> {
     match value.unwrap_or_default().to_ascii_uppercase().as_str() {
         "7BIT" => Ok(BodyType::SevenBit),

@@ -78,6 +78,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    // RFC 5321 §4.5.3.1.5.
     #[test]
     fn a_reply_is_one_line_whatever_its_text() {
         let reply = Reply::new(550, (1, 1), "no user <a\r\n250 ok\u{e9}> here");

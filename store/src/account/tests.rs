@@ -285,6 +285,7 @@ async fn lost_answers_at_every_step_of_a_checkpoint_harm_nothing() {
     }
 }
 
+// RFC 7162 §3.1.2.1.
 #[tokio::test(start_paused = true)]
 async fn a_modseq_that_is_told_before_the_first_change_is_below_it() {
     let world = World::default();

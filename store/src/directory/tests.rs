@@ -47,6 +47,7 @@ async fn who(store: &Store, text: &str) -> String {
     }
 }
 
+// RFC 2142 §4.
 #[tokio::test(start_paused = true)]
 async fn addresses_lead_where_they_should() {
     let world = World::default();

@@ -178,6 +178,7 @@ mod tests {
         assert!(Hint { accounts: vec![7; HINT_ACCOUNTS_MAX + 1] }.encode().is_err());
     }
 
+    // RFC 1939 §4.
     #[test]
     fn budgets_survive_and_owners_are_apart() {
         survives(&Budget::Lock(Lease { holder: WriterId([2; 16]), until: Timestamp(5) }));

@@ -62,7 +62,7 @@ impl<'a> Check<'a> {
         seconds: u64,
     ) -> (Found, Option<String>) {
         let domain = domain.strip_suffix('.').unwrap_or(domain);
-        // RFC 7208 §4.3
+        // RFC 7208 §4.3: a domain that is no name of several labels has no record.
         if !is_name(domain) || !domain.contains('.') {
             return (Found::None, None);
         }
@@ -114,7 +114,7 @@ impl<'a> Check<'a> {
             let Some(redirect) = &record.redirect else {
                 return Ok(Outcome { found: Found::Neutral, explain: None });
             };
-            // RFC 7208 §6.1
+            // RFC 7208 §6.1: where nothing matched, redirect decides.
             self.term()?;
             let target = self.expand(redirect, domain).await;
             match self.host(&target).await {
@@ -150,7 +150,7 @@ impl<'a> Check<'a> {
             Mechanism::Include(target) => {
                 self.term()?;
                 let target = self.expand(target, domain).await;
-                // RFC 7208 §5.2
+                // RFC 7208 §5.2: include matches where the other record passes.
                 match self.host(&target).await {
                     Ok(outcome) => Ok(outcome.found == Found::Pass),
                     Err(Found::None) => Err(Found::PermError),

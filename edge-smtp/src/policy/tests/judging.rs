@@ -76,6 +76,7 @@ async fn mail_that_spf_proves_passes() {
     assert_eq!(verdicts.arc.unwrap().found, Found::None);
 }
 
+// RFC 8601 §2.7.1.
 #[tokio::test(start_paused = true)]
 async fn mail_that_dkim_proves_passes_from_anywhere() {
     let message = signed(PLAIN);
@@ -89,11 +90,14 @@ async fn mail_that_dkim_proves_passes_from_anywhere() {
     let changed = message.replace("Good", "Bad");
     let Judgement { verdicts, refused } = usual(("203.0.113.5", "x@list.test"), &changed).await;
     assert_eq!(verdicts.dkim.unwrap()[0].found, Found::Fail);
+    // RFC 8601 §2.7.3: nobody has given this address a name.
+    assert_eq!(verdicts.reverse.unwrap().found, Found::PermError);
     let refused = refused.unwrap();
     assert_eq!(refused.code(), 550);
     assert!(format!("{refused:?}").contains("bank.test, whose DMARC policy asks to reject"));
 }
 
+// RFC 8601 §3.
 #[tokio::test(start_paused = true)]
 async fn what_a_domain_asks_for_is_done() {
     // Not aligned: somebody else's SPF.
@@ -119,6 +123,7 @@ async fn what_a_domain_asks_for_is_done() {
     assert!(noted.refused.is_none() && !noted.verdicts.junk);
 }
 
+// RFC 7372 §3.2; RFC 7208 §8.4.
 #[tokio::test(start_paused = true)]
 async fn spf_is_refused_only_where_it_is_honoured() {
     let from = ("203.0.113.5", "x@list.test");
@@ -132,6 +137,8 @@ async fn spf_is_refused_only_where_it_is_honoured() {
 }
 
 // F1: several From, odd From, From of two domains.
+// RFC 9989 §11.5.
+// RFC 7208 §2.4.
 #[tokio::test(start_paused = true)]
 async fn people_see_the_sender_that_was_checked() {
     let from = ("192.0.2.3", "news@bank.test");
@@ -151,6 +158,7 @@ async fn people_see_the_sender_that_was_checked() {
     assert!(null.verdicts.spf.unwrap().helo && null.refused.is_some());
 }
 
+// RFC 9989 §5.3.6.
 #[tokio::test(start_paused = true)]
 async fn trouble_with_dns_never_refuses() {
     let broken = Zone::default()
@@ -178,6 +186,8 @@ async fn judged_by(zone: Zone, from: (&str, &str), message: &str) -> Judgement {
 }
 
 // F2: l=, many signatures, names that are none, From not signed, odd bytes.
+// RFC 8301 §3.1; RFC 6008 §3.
+// RFC 6376 §5.4.
 #[tokio::test(start_paused = true)]
 async fn signatures_are_distrusted() {
     let from = ("203.0.113.5", "x@list.test");
@@ -234,6 +244,8 @@ fn signed_by(signer: &Signer, message: &str) -> String {
 }
 
 // RFC 6376, RFC 8463: another implementation believes what we sign.
+// RFC 6376 §3.3; RFC 8463 §3.
+// RFC 6376 §3.7.
 #[tokio::test(start_paused = true)]
 async fn our_signatures_are_believed() {
     let (rsa, rsa_record) = our_signer("bank.test", "r1", true);
@@ -265,6 +277,8 @@ async fn our_signatures_are_believed() {
 }
 
 // RFC 8617: another implementation believes what we seal, and what was broken on the way is seen.
+// RFC 8617 §7.2.1.
+// RFC 8617 §5.1.1, §5.1.2.
 #[tokio::test(start_paused = true)]
 async fn our_seals_are_believed() {
     let (signer, record) = our_signer("list.test", "r1", true);

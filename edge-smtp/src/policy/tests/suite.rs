@@ -66,6 +66,8 @@ fn expected(result: &Yaml) -> Vec<String> {
 }
 
 // RFC 7208 whole; F3: limits of terms and of void answers.
+// RFC 7208 §4.3, §4.4, §4.6.4, §5.2, §5.5, §5.7, §6.1, §6.2.
+// RFC 7208 §4.5.
 #[tokio::test(start_paused = true)]
 async fn the_public_test_suite_of_spf() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

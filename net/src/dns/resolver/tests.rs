@@ -1,6 +1,8 @@
 //! Against a small server in the same process.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::Tasks;
@@ -24,6 +26,7 @@ fn record(owner: &str, data: RData) -> Record {
 struct Server {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
+    ports: Arc<Mutex<BTreeSet<u16>>>,
     _tasks: Tasks,
 }
 
@@ -91,10 +94,13 @@ impl Server {
         let zone = Arc::new(Zone { records, asked: asked.clone(), bogus: "bogus.test" });
         let tasks = Tasks::default();
         let over_udp = zone.clone();
+        let ports = Arc::<Mutex<BTreeSet<u16>>>::default();
+        let met = ports.clone();
         tasks.spawn("udp", async move {
             let mut buffer = [0; 4096];
             loop {
                 let (count, peer) = udp.recv_from(&mut buffer).await.unwrap();
+                met.lock().unwrap().insert(peer.port());
                 let answer = over_udp.answer(&buffer[..count], false);
                 // A guess of somebody else's comes first: another id.
                 let mut forged = answer.clone();
@@ -114,7 +120,7 @@ impl Server {
                 stream.write_all(&answer).await.unwrap();
             }
         });
-        Self { address, asked, _tasks: tasks }
+        Self { address, asked, ports, _tasks: tasks }
     }
 
     fn asked(&self) -> usize {
@@ -157,6 +163,7 @@ fn zone() -> Vec<Record> {
     ]
 }
 
+// RFC 1035 §4.2.2; RFC 6698 §2.1; RFC 7672 §2.1.
 #[tokio::test]
 async fn each_kind_of_record_is_found() {
     let server = Server::start(zone()).await;
@@ -184,6 +191,7 @@ async fn each_kind_of_record_is_found() {
     assert_eq!(dns.txt("long.test").await.unwrap().records, ["long"]);
 }
 
+// RFC 4035 §3.2.2, §4.7, §5.5; RFC 6840 §5.7.
 #[tokio::test]
 async fn what_is_not_there_is_told_apart_from_what_cannot_be_had() {
     let server = Server::start(zone()).await;
@@ -200,6 +208,7 @@ async fn what_is_not_there_is_told_apart_from_what_cannot_be_had() {
     assert!(matches!(dns.txt("bogus.test").await, Err(DnsFault::Temporary(_))));
 }
 
+// RFC 2308 §5; RFC 5452 §9.2.
 #[tokio::test]
 async fn answers_are_kept_faults_are_not() {
     let server = Server::start(zone()).await;
@@ -213,6 +222,8 @@ async fn answers_are_kept_faults_are_not() {
         dns.txt("refused.test").await.unwrap_err();
     }
     assert_eq!(server.asked(), 5);
+    // Each question from a port of its own, which nobody can guess from the one before.
+    assert!(server.ports.lock().unwrap().len() > 1);
 }
 
 #[tokio::test]

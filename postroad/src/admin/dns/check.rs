@@ -109,7 +109,7 @@ impl Looker {
             Ok(Answer { records, canonical, .. }) => {
                 let found = records.iter().map(ToString::to_string).collect();
                 match canonical {
-                    // RFC 2181 §10.3, RFC 5321 §5.1.
+                    // RFC 2181 §10.3: a mail exchanger is no alias.
                     Some(name) => told(
                         Verdict::Warning,
                         found,

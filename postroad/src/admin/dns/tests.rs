@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use engine::memory::World;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, MX, PTR, SRV, TXT};
+use hickory_proto::rr::rdata::{A, CNAME, MX, PTR, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use net::dns::DnsOptions;
 use store::Store;
@@ -18,6 +18,10 @@ type Zone = Arc<Mutex<BTreeMap<String, Vec<RData>>>>;
 
 fn name(text: &str) -> Name {
     Name::from_ascii(format!("{text}.")).unwrap()
+}
+
+fn text_of(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn text(text: &str) -> RData {
@@ -34,14 +38,19 @@ fn answer(zone: &Zone, packet: &[u8]) -> Vec<u8> {
     let query = question.queries[0].clone();
     let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
     answer.metadata.message_type = MessageType::Response;
-    let owner = query.name().to_ascii().to_ascii_lowercase();
     let zone = zone.lock().unwrap();
-    match zone.get(owner.trim_end_matches('.')) {
+    match zone.get(text_of(query.name()).as_str()) {
         Some(found) => {
             for data in found {
                 let record = Record::from_rdata(query.name().clone(), 0, data.clone());
                 if record.record_type() == query.query_type() {
                     answer.add_answer(record);
+                } else if let RData::CNAME(CNAME(target)) = data {
+                    answer.add_answer(record);
+                    let there = zone.get(text_of(target).as_str()).into_iter().flatten();
+                    let there =
+                        there.map(|data| Record::from_rdata(target.clone(), 0, data.clone()));
+                    answer.add_answers(there.filter(|one| one.record_type() == query.query_type()));
                 }
             }
         }
@@ -137,6 +146,7 @@ impl Office {
     }
 }
 
+// RFC 2782; RFC 6186 §3; RFC 8460 §3.
 #[tokio::test]
 async fn what_is_published_as_shown_is_found_right() {
     let office = office().await;
@@ -171,6 +181,11 @@ async fn what_is_missing_or_wrong_is_told_with_what_follows() {
     assert!(spf.0 == Verdict::Failure && spf.1.contains("192.0.2.25 gets \"fail\""), "{spf:?}");
     assert_eq!(verdict(&checked, "TXT _dmarc.example.test").0, Verdict::Failure);
     assert_eq!(verdict(&checked, "TXT _mta-sts.example.test").0, Verdict::Warning);
+    // RFC 2181 §10.3: a mail exchanger is no alias.
+    office.set("host.example.test", vec![address(25)]);
+    office.set("mail.example.test", vec![RData::CNAME(CNAME(name("host.example.test")))]);
+    let alias = verdict(&office.check().await, "A mail.example.test");
+    assert!(alias.0 == Verdict::Warning && alias.1.contains("host.example.test"), "{alias:?}");
     // A domain without a policy publishes none.
     office.admin.set_domain_policy("example.test", "mta-sts", "none").await.unwrap();
     assert!(!office.check().await.contains_key("TXT _mta-sts.example.test"));
@@ -194,6 +209,7 @@ async fn the_doctor_sees_names_and_blocklists_of_our_addresses() {
     assert!(found["blocklists"].found.contains("192.0.2.25 is listed by bl.test"), "{found:#?}");
 }
 
+// RFC 1035 §3.3, §5.1.
 #[test]
 fn long_texts_are_several_strings() {
     let line = quoted(&format!("{}\"", "x".repeat(300)));

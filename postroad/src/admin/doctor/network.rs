@@ -217,6 +217,7 @@ fn reversed(address: IpAddr) -> String {
 mod tests {
     use super::*;
 
+    // RFC 5782 §2.1, §2.4; RFC 6125 §6.4.3.
     #[test]
     fn addresses_are_reversed_and_patterns_cover_one_label() {
         assert_eq!(reversed("192.0.2.9".parse().unwrap()), "9.2.0.192");

@@ -25,7 +25,7 @@ pub struct ListSelect {
     pub remote: bool,
     /// RECURSIVEMATCH; only with another one.
     pub recursive_match: bool,
-    /// SPECIAL-USE (RFC 6154 §4)
+    /// SPECIAL-USE: what mailboxes are for is told (RFC 6154 §4).
     pub special_use: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct ListReturn {
     pub subscribed: bool,
     /// CHILDREN
     pub children: bool,
-    /// SPECIAL-USE (RFC 6154 §4)
+    /// SPECIAL-USE: only mailboxes with a use are listed (RFC 6154 §4).
     pub special_use: bool,
     /// STATUS (RFC 5819) with what to tell; empty if not asked for.
     pub status: Vec<StatusItem>,

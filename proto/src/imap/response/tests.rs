@@ -51,6 +51,7 @@ fn responses_are_written_as_rfc_9051_shows_them() {
     same(&found, "* SEARCH 2 3 6 (MODSEQ 917162500)\r\n");
 }
 
+// RFC 4731 §3.1; RFC 7162 §3.1.6, §3.1.10.
 #[test]
 fn esearch_tells_what_was_asked() {
     let tag = Tag::new("A282").unwrap();
@@ -95,6 +96,7 @@ fn names_are_modified_utf_7_until_rev2_is_enabled() {
     same(&roots, "* QUOTAROOT \"INBOX\" \"\" \"a b\"\r\n");
 }
 
+// RFC 9051 §4; RFC 3501 §9.
 #[test]
 fn text_is_one_line_whatever_is_in_it() {
     let hostile = "a\r\nb OK \0 [ALERT] ü".to_owned();
@@ -110,6 +112,7 @@ fn text_is_one_line_whatever_is_in_it() {
     assert!(long.len() < 1_020, "{}", long.len());
 }
 
+// RFC 9051 §7.1; RFC 7162 §3.1.3, §3.2.11.
 #[test]
 fn codes_are_written_as_their_rfcs_show_them() {
     let code = |code: Code| encode(&Response::Ok(Some(code), "x".into()), REV1);
@@ -161,6 +164,7 @@ fn envelope() -> Envelope {
     }
 }
 
+// RFC 9051 §7.5.2.
 #[test]
 fn envelopes_fill_sender_and_reply_to() {
     let write = |style| {
@@ -217,6 +221,7 @@ fn structures() -> Part {
     Part { kind, params: vec![(bytes("BOUNDARY"), bytes("x"))], ..text_part("") }
 }
 
+// RFC 9051 §7.5.2.
 #[test]
 fn structures_are_written_as_rfc_9051_shows_them() {
     let write = |data: &FetchData<'_>| {
@@ -254,6 +259,7 @@ fn structures_are_written_as_rfc_9051_shows_them() {
     );
 }
 
+// RFC 9051 §4.3.
 #[test]
 fn octets_follow_their_name_and_length() {
     let section = |text, part: &[u32]| FetchItem::Section {

@@ -156,6 +156,7 @@ mod tests {
         }
     }
 
+    // RFC 6531 §3.4; RFC 3461 §4.1, §4.4.
     #[test]
     fn parameters_are_said_only_where_they_are_offered() {
         let all = Features {

@@ -93,6 +93,7 @@ impl Features {
 mod tests {
     use super::*;
 
+    // RFC 5321 §4.1.1.1.
     #[test]
     fn known_extensions_are_found_in_any_case_and_the_rest_is_ignored() {
         let mut features = Features::default();

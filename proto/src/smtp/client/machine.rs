@@ -396,7 +396,7 @@ impl Client {
     }
 
     fn greeted(&mut self, reply: Reply) {
-        // RFC 5321 §3.1
+        // RFC 5321 §3.1: nothing is said to a server that does not greet with 220.
         if reply.code != 220 {
             return self.refuse(reply);
         }

@@ -129,6 +129,7 @@ mod tests {
         }
     }
 
+    // RFC 5321 §4.2, §4.2.1.
     #[test]
     fn replies_come_out_as_written_however_the_bytes_come() {
         check(b"220 hello\r\n", &["220 hello"]);
@@ -147,6 +148,7 @@ mod tests {
         assert!(Replies::default().take(b"SSH").is_err());
     }
 
+    // RFC 5321 §4.5.3.1.5.
     #[test]
     fn endless_lines_and_replies_end_in_bounded_memory() {
         let mut replies = Replies::default();

@@ -53,6 +53,7 @@ fn offer(text: &str) -> Offer {
     }
 }
 
+// RFC 5321 §3.1, §4.2.
 #[test]
 fn a_message_goes_to_a_server_that_knows_nothing() {
     check(
@@ -67,6 +68,7 @@ fn a_message_goes_to_a_server_that_knows_nothing() {
     );
 }
 
+// RFC 5321 §4.1.1.5, §4.1.4; RFC 2920 §3.1.
 #[test]
 fn several_messages_go_in_pipelines_and_what_was_left_open_is_reset() {
     check(
@@ -105,6 +107,7 @@ fn what_is_learnt_in_clear_is_forgotten_under_tls() {
 }
 
 /// F4: stripped or refused, a demanded STARTTLS is never given up.
+/// RFC 3207 §4.1.
 #[test]
 fn where_tls_is_demanded_nothing_goes_in_clear() {
     let hello = "S: 220 mx\nC: EHLO out.example.test\n";
@@ -121,6 +124,7 @@ fn where_tls_is_demanded_nothing_goes_in_clear() {
     );
 }
 
+// RFC 3030 §2, §3.
 #[test]
 fn chunks_carry_binary_content() {
     check(
@@ -139,6 +143,7 @@ fn chunks_carry_binary_content() {
     );
 }
 
+// RFC 4954 §4.
 #[test]
 fn a_smarthost_wants_a_login() {
     let hello = "S: 220 mx\nC: EHLO out.example.test\n";
@@ -186,6 +191,7 @@ fn a_smarthost_wants_a_login() {
     );
 }
 
+// RFC 1870 §6.1; RFC 9422 §4.
 #[test]
 fn what_the_server_does_not_offer_is_refused_in_our_words() {
     check(

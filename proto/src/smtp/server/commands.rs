@@ -200,7 +200,7 @@ impl<Receipt: std::fmt::Display> Server<Receipt> {
         };
         let mut room = self.config.limits.recipients_max.saturating_sub(envelope.recipients.len());
         if room == 0 {
-            // RFC 5321 §4.5.3.1.10
+            // RFC 5321 §4.5.3.1.10: 452 for those beyond the limit, and those before it stay.
             return self.say(&TOO_MANY_RECIPIENTS, transaction);
         }
         let smtputf8 = envelope.smtputf8;
@@ -281,7 +281,7 @@ impl<Receipt: std::fmt::Display> Server<Receipt> {
                 return self.forget(transaction);
             }
             Transaction::None => MAIL_FIRST,
-            // RFC 5321 §3.3
+            // RFC 5321 §3.3: DATA needs a recipient that was taken.
             Transaction::Mail { refused: true, .. } => NO_RECIPIENTS,
             Transaction::Mail { refused: false, .. } => RCPT_FIRST,
         };

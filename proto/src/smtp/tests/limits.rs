@@ -96,6 +96,7 @@ fn a_command_must_be_complete_in_time() {
 }
 
 // B3: content that trickles.
+// RFC 5321 §4.5.3.2.5.
 #[test]
 fn content_must_come_at_a_minimum_rate_but_our_own_slowness_does_not_count() {
     let mut config = config();

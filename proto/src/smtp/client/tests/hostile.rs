@@ -54,6 +54,7 @@ fn an_answer_to_nothing_ends_the_connection() {
     );
 }
 
+// RFC 5321 §3.8.
 #[test]
 fn a_421_ends_the_connection_wherever_it_comes() {
     let bye = "421 4.3.2 bye";
