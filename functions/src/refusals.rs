@@ -202,6 +202,17 @@ impl Rule {
     }
 }
 
+/// A rule as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleText<'a> {
+    /// What it finds.
+    pub finding: &'a Finding,
+    /// Names of mail exchangers that it is for, by suffix; none: any.
+    pub mx: &'a [String],
+    /// Words that it knows.
+    pub sample: &'a str,
+}
+
 /// The rules in their order. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct Rules(Arc<Inner>);
@@ -256,6 +267,15 @@ impl Rules {
         self.0.rules.is_empty()
     }
 
+    /// All of them as they are written, in their order.
+    pub fn texts(&self) -> impl Iterator<Item = RuleText<'_>> {
+        self.0.rules.iter().map(|rule| RuleText {
+            finding: &rule.finding,
+            mx: &rule.mx,
+            sample: &rule.sample,
+        })
+    }
+
     /// What a refusing `reply` of the mail exchanger `mx`, had at `stage`, means.
     #[must_use]
     pub fn classify(&self, reply: &Reply, stage: Stage, mx: &str) -> Finding {
@@ -270,6 +290,35 @@ impl Rules {
             None => unmatched(reply, stage),
         }
     }
+}
+
+/// Who runs a mail exchanger: the end of its name, in lower case; of one without a name its address.
+#[must_use]
+pub fn operator(mx: &str) -> String {
+    // Below a country these say what, not who: one label more does.
+    const KINDS: [&str; 9] = ["ac", "co", "com", "edu", "go", "gov", "ne", "net", "or"];
+    let mx = mx.trim_end_matches('.').to_ascii_lowercase();
+    if mx.parse::<std::net::IpAddr>().is_ok() {
+        return mx;
+    }
+    let mut from_end = mx.rsplit('.');
+    let (country, kind) = (from_end.next().unwrap_or_default(), from_end.next());
+    let deep = country.len() == 2 && kind.is_some_and(|kind| KINDS.contains(&kind));
+    let labels: Vec<&str> = mx.rsplit('.').take(if deep { 3 } else { 2 }).collect();
+    labels.into_iter().rev().collect::<Vec<_>>().join(".")
+}
+
+/// A refusal without what differs each time (addresses, numbers, ids): two that have the same one
+/// say the same.
+#[must_use]
+pub fn shape(words: &str) -> String {
+    let said = words.split_whitespace().enumerate().map(|(at, word)| {
+        // The codes are what they are.
+        let code = at < 2 && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let varies = word.contains('@') || word.bytes().any(|byte| byte.is_ascii_digit());
+        if varies && !code { "*".to_owned() } else { word.to_lowercase() }
+    });
+    said.collect::<Vec<_>>().join(" ")
 }
 
 /// No rule matched: the basic code decides, and a permanent refusal may be tried once elsewhere.

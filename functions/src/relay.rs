@@ -83,6 +83,8 @@ struct Shared {
     /// Held while due rows move to a destination's own place, and while its marker goes: none is
     /// moved behind a marker that goes.
     aside: tokio::sync::Mutex<()>,
+    /// Refusals that no rule knows and that are kept already: operator and shape.
+    noted: Mutex<BTreeSet<(String, String)>>,
     /// There may be something to start.
     ready: Notify,
     /// A destination's own place may be to be looked at.
@@ -158,6 +160,7 @@ impl Relay {
             sites: Sites::default(),
             begun: Mutex::default(),
             aside: tokio::sync::Mutex::default(),
+            noted: Mutex::default(),
             ready: Notify::new(),
             look: Notify::new(),
         };

@@ -9,6 +9,7 @@ mod doctor;
 mod domains;
 mod keys;
 mod queue;
+mod refusals;
 mod trace;
 
 use mail::{Address, Domain};
@@ -27,6 +28,7 @@ pub use queue::{
     QueueAct, QueueAttempt, QueueCount, QueueDetails, QueueFilter, QueueItem, QueueRecipient,
     QueueRemembered,
 };
+pub use refusals::{RuleInfo, UnmatchedInfo, rules};
 pub use trace::{Trace, TraceStep};
 
 /// Others' changes that may come first before a change is given up.

@@ -4,6 +4,7 @@ mod ask;
 mod domain;
 mod print;
 mod queue;
+mod refusals;
 mod trace;
 mod verbs;
 
@@ -53,6 +54,9 @@ enum Verb {
     /// Mail that waits
     #[command(subcommand)]
     Queue(queue::QueueVerb),
+    /// What other servers refuse, and how that is understood
+    #[command(subcommand)]
+    Refusals(refusals::RefusalsVerb),
     /// Tell where a message went and why, or what happened in an account: every step with its time
     #[command(after_help = "Example: postroad trace --account ana@example.org --since 2d\n\n\
         A record is traced by the id in `250 2.0.0 stored as ID`, a message by its Message-ID\n\
@@ -152,6 +156,10 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Account(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Alias(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Queue(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
+        Verb::Refusals(verb) => {
+            let config = load(config)?;
+            verbs::run(&config, async |admin| verb.run(&admin, &config).await)?;
+        }
         Verb::Trace(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Doctor(DoctorArgs { offline, json: Json { json } }) => {
             let config = load(config)?;

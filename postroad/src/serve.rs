@@ -13,7 +13,7 @@ mod policy;
 mod sending;
 mod signals;
 
-pub(crate) use sending::host_and_port;
+pub(crate) use sending::{host_and_port, rules};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ mod record;
 mod sending;
 #[cfg(test)]
 mod tests;
+mod unmatched;
 
 use std::sync::Arc;
 
@@ -331,6 +332,34 @@ impl Items {
         };
         let found = self.cx.engines.index.range(&range).await?;
         found.into_iter().map(item_of).collect()
+    }
+
+    /// Items of messages with one of these origins ([`crate::origin`]), up to `limit`; reads all
+    /// partitions, so for admins only.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn of_origins(
+        &self,
+        origins: &[u64],
+        limit: usize,
+    ) -> Result<Vec<ItemKey>, ReadError> {
+        let mut all = Vec::new();
+        for shard in 0..ITEM_SHARDS {
+            let Ok(shard) = u8::try_from(shard) else { break };
+            let mut after = None;
+            loop {
+                let page = self.page(shard, after.as_ref(), 256).await?;
+                let Some((last, ..)) = page.last() else { break };
+                after = Some(last.clone());
+                let of_it = page.into_iter().filter(|(_, item, _)| origins.contains(&item.origin));
+                all.extend(of_it.map(|(key, ..)| key));
+                if all.len() >= limit {
+                    all.truncate(limit);
+                    return Ok(all);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Every unfinished item, up to `limit`; reads all partitions, so for admins only.

@@ -15,6 +15,7 @@ mod maintenance;
 mod relay;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unmatched;
 
 use bytes::Bytes;
 use engine::VALUE_BYTES_MAX;
@@ -53,6 +54,9 @@ pub use maintenance::{
 pub use relay::{
     HealthRow, ShardRow, destination_key, destination_partition, parse_destination_sort, shard_key,
     shards_partition,
+};
+pub use unmatched::{
+    UNMATCHED_MAX, UNMATCHED_SLOTS, Unmatched, UnmatchedRow, unmatched_key, unmatched_partition,
 };
 
 /// A row's value would be over the limit of every engine [Q]. Split what is in it.

@@ -125,7 +125,9 @@ fn a_certificate_is_got_and_used_without_a_restart() {
         assert!(shown.contains(name), "{shown}\n{}", pebble.log());
     }
     // F5: nothing but what is asked for just now, and nothing of the operator's.
-    let world = SocketAddr::from(([127, 0, 0, 1], http));
+    let listener = |name: &str| office.listeners[name];
+    let world = listener("acme");
+    assert_eq!(world.port(), http);
     for path in [
         "/.well-known/acme-challenge/x",
         "/.well-known/acme-challenge/../../acme.pem",

@@ -141,6 +141,25 @@ fn health_and_metrics_are_served() {
     assert!(get("/nothing").starts_with("HTTP/1.1 404"));
 }
 
+/// What domains publish is served by HTTPS, and nothing of the operator's.
+#[test]
+fn policies_are_served_over_https() {
+    let mut office = Office::start();
+    office.configure(&[("", "[listeners.https]\naddress = \"127.0.0.1:0\"")]);
+    let get = |host: &str, path: &str| {
+        let mut stream = tests::stream::Stream::connect_tls(office.listener("https")).unwrap();
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.send(asked.as_bytes()).unwrap();
+        String::from_utf8_lossy(&stream.rest().unwrap()).into_owned()
+    };
+    let policy = get("mta-sts.example.test", "/.well-known/mta-sts.txt");
+    assert!(policy.starts_with("HTTP/1.1 200"), "{policy}");
+    assert!(policy.contains("\r\n\r\nversion: STSv1\r\nmode: "), "{policy}");
+    let nobody = get("mta-sts.other.test", "/.well-known/mta-sts.txt");
+    assert!(nobody.starts_with("HTTP/1.1 404"), "{nobody}");
+    assert!(get("mta-sts.example.test", "/metrics").starts_with("HTTP/1.1 404"));
+}
+
 /// What has to be published is shown, as the admin guide says.
 #[test]
 fn dns_records_of_a_domain_are_shown() {

@@ -73,6 +73,7 @@ fn mutt_sends_and_reads_with_the_settings_of_the_guide() {
     assert!(read.contains("answer of bob"), "{read}");
 }
 
+// Covers: EHLO AUTH=PLAIN, EHLO AUTH=LOGIN.
 #[test]
 fn swaks_submits_with_each_mechanism() {
     let office = Office::start();

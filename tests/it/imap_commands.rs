@@ -64,6 +64,7 @@ fn what_is_advertised_is_what_the_issue_names() {
     }
 }
 
+// Covers: CAPABILITY IMAP4rev1, CAPABILITY NAMESPACE, CAPABILITY ID.
 #[test]
 fn mailboxes_are_made_listed_renamed_and_removed() {
     let office = Office::start();
@@ -105,6 +106,7 @@ fn mailboxes_are_made_listed_renamed_and_removed() {
     ok(&mut imap, "ID (\"name\" \"test\")");
 }
 
+// Covers: CAPABILITY UNSELECT.
 #[test]
 fn a_recreated_mailbox_has_another_uidvalidity() {
     let office = Office::start();
@@ -117,6 +119,7 @@ fn a_recreated_mailbox_has_another_uidvalidity() {
     assert_ne!(before, after, "I3");
 }
 
+// Covers: CAPABILITY UIDPLUS, CAPABILITY MOVE.
 #[test]
 fn messages_are_appended_flagged_copied_moved_and_expunged() {
     let office = Office::start();
@@ -146,6 +149,7 @@ fn messages_are_appended_flagged_copied_moved_and_expunged() {
     ok(&mut imap, "UID STORE 1,4 +FLAGS (\\Deleted)");
     let expunged = ok(&mut imap, "UID EXPUNGE 4");
     assert!(expunged.line_with("EXPUNGE").is_some(), "{expunged:?}");
+    ok(&mut imap, "CHECK");
     ok(&mut imap, "CLOSE");
     assert_eq!(imap.select("Work").unwrap(), 1);
     assert_eq!(imap.select("Archive").unwrap(), 2);
@@ -277,6 +281,7 @@ fn a_client_that_comes_back_is_told_only_what_changed() {
     assert!(found.lines().iter().any(|line| line.contains(" 1")), "{found:?}");
 }
 
+// Covers: CAPABILITY IDLE.
 #[test]
 fn an_idle_client_is_told_of_new_mail_and_flags() {
     let office = Office::start();
@@ -346,6 +351,7 @@ fn quota_is_exact_for_100_parallel_appends() {
     assert!(refused.text().starts_with("4.2.2"), "{refused}");
 }
 
+// Covers: CAPABILITY STARTTLS.
 #[test]
 fn starttls_and_implicit_tls_let_in_and_reset() {
     let office = Office::start();

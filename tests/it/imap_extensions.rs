@@ -25,6 +25,7 @@ fn fill(imap: &mut Imap, mailbox: &str, count: usize) {
 }
 
 /// RFC 4959, RFC 3501: every way to log in, with the first words at once or when asked for.
+// Covers: CAPABILITY AUTH=PLAIN, CAPABILITY AUTH=LOGIN, CAPABILITY SASL-IR.
 #[test]
 fn every_way_to_log_in_works() {
     let office = Office::start();
@@ -67,6 +68,7 @@ fn every_way_to_log_in_works() {
 }
 
 /// Passwords in the clear are not taken from elsewhere: a proxy tells that the client is.
+// Covers: CAPABILITY LOGINDISABLED.
 #[test]
 fn nobody_logs_in_in_the_clear_from_elsewhere() {
     let mut office = Office::start();
@@ -112,6 +114,7 @@ fn nobody_logs_in_in_the_clear_from_elsewhere() {
 }
 
 /// RFC 7888: literals without asking, and only small ones before the login.
+// Covers: CAPABILITY LITERAL+, CAPABILITY LITERAL-.
 #[test]
 fn literals_need_not_be_asked_for() {
     let office = Office::start();
@@ -138,6 +141,7 @@ fn literals_need_not_be_asked_for() {
 }
 
 /// RFC 7889: the limit that is told is the limit.
+// Covers: CAPABILITY APPENDLIMIT.
 #[test]
 fn appends_are_limited_as_told() {
     let mut office = Office::start();
@@ -160,6 +164,7 @@ fn appends_are_limited_as_told() {
 }
 
 /// RFC 9208.
+// Covers: CAPABILITY QUOTA, CAPABILITY QUOTA=RES-STORAGE, CAPABILITY QUOTA=RES-MESSAGE.
 #[test]
 fn quotas_are_told_by_resource() {
     let office = Office::start();
@@ -189,6 +194,8 @@ fn quotas_are_told_by_resource() {
 }
 
 /// RFC 5258, RFC 5819, RFC 8438, RFC 6154.
+// Covers: CAPABILITY LIST-EXTENDED, CAPABILITY LIST-STATUS, CAPABILITY STATUS=SIZE.
+// Covers: CAPABILITY SPECIAL-USE, CAPABILITY CREATE-SPECIAL-USE, CAPABILITY CHILDREN.
 #[test]
 fn extended_lists_select_and_return() {
     let office = Office::start();
@@ -244,6 +251,7 @@ fn extended_lists_select_and_return() {
 }
 
 /// RFC 4731, RFC 5182: what is searched is told shortly, saved, and used.
+// Covers: CAPABILITY ESEARCH, CAPABILITY SEARCHRES.
 #[test]
 fn searches_return_what_is_asked_and_are_saved() {
     let office = Office::start();
@@ -266,6 +274,7 @@ fn searches_return_what_is_asked_and_are_saved() {
 }
 
 /// RFC 9051: what rev2 changes is changed only for who asked.
+// Covers: CAPABILITY IMAP4rev2, CAPABILITY ENABLE.
 #[test]
 fn rev2_is_there_for_who_enables_it() {
     let office = Office::start();
@@ -308,6 +317,7 @@ fn rev2_is_there_for_who_enables_it() {
 }
 
 /// RFC 7162: sequence and UID vanish for who enabled it, also in another session at once.
+// Covers: CAPABILITY QRESYNC, CAPABILITY CONDSTORE.
 #[test]
 fn qresync_tells_what_vanished() {
     let office = Office::start();

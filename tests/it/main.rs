@@ -6,6 +6,7 @@ mod admin;
 mod backlog;
 mod cli;
 mod clients;
+mod coverage;
 mod demo;
 mod disk_error;
 mod disk_full;

@@ -287,3 +287,46 @@ fn judge(row: &Row, reports: &[String]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Words that no rule knows are kept for whoever writes the rule, each once whatever its numbers;
+/// those that a rule knows since are not listed.
+#[test]
+fn words_that_no_rule_knows_are_listed_until_one_does() {
+    let sink = Sink::start();
+    sink.add(Rule::say(At::Recipient, "550 5.9.9 Frobnication 17 missing").holds("x@"));
+    sink.add(Rule::say(At::Recipient, "550 5.9.9 Frobnication 18 missing").holds("y@"));
+    sink.add(Rule::say(At::Recipient, "550 5.1.1 No such user here").holds("z@"));
+    let mut office = Office::start_sending(&[("far.test", sink.address())]);
+    let listed = |office: &Office| -> Vec<serde_json::Value> {
+        let said = office.admin(&["refusals", "list", "--unmatched", "--json"], "");
+        serde_json::from_str(&said).unwrap()
+    };
+    assert!(listed(&office).is_empty());
+    for user in ["x", "y", "z"] {
+        let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
+        smtp.login("alice@example.test", PASSWORD).unwrap();
+        let text = String::from_utf8(message(user)).unwrap();
+        let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
+        let to = format!("{user}@far.test");
+        let reply = smtp.send("alice@example.test", &[&to], text.as_bytes()).unwrap();
+        assert_eq!(reply.code, 250, "{reply}");
+    }
+    office.wait_for("alice", "INBOX", 3);
+    let found = listed(&office);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let words = found[0]["words"].as_str().unwrap();
+    assert!(words.starts_with("550 5.9.9 Frobnication 1"), "{words}");
+    assert_eq!(found[0]["stage"], "recipient", "{found:?}");
+    let doctor = office.admin(&["doctor"], "");
+    assert!(doctor.contains("1 refusals that no rule knows"), "{doctor}");
+    assert!(office.admin(&["refusals", "list", "--unmatched"], "").contains("Frobnication"));
+    // The rule that the list asks for.
+    let own = office.scratch().join("own.toml");
+    let rule = "[[rule]]\nid = \"own-frob\"\npattern = '^550 5\\.9\\.9 Frobnication'\n\
+        sample = '550 5.9.9 Frobnication 3 missing'\nclass = \"mailbox\"\nscope = \"recipient\"\n";
+    std::fs::write(&own, rule).unwrap();
+    office.configure(&[("[relay]", &format!("refusals = \"{}\"", own.display()))]);
+    assert!(listed(&office).is_empty());
+    let rules = office.admin(&["refusals", "list"], "");
+    assert!(rules.lines().nth(1).is_some_and(|line| line.contains("own-frob")), "{rules}");
+}

@@ -45,6 +45,7 @@ fn imap(imap: &mut Imap, mechanism: &str, mut scram: Scram) -> bool {
     }
 }
 
+// Covers: EHLO AUTH=SCRAM-SHA-256, CAPABILITY AUTH=SCRAM-SHA-256.
 #[test]
 fn passwords_are_proved_without_being_sent() {
     let office = Office::start();
@@ -65,6 +66,7 @@ fn passwords_are_proved_without_being_sent() {
 
 // RFC 5802 §6, RFC 9266: what is bound to another connection, or claims that we cannot bind, is
 // somebody in between.
+// Covers: EHLO AUTH=SCRAM-SHA-256-PLUS, CAPABILITY AUTH=SCRAM-SHA-256-PLUS.
 #[test]
 fn plus_holds_to_its_own_connection() {
     let office = Office::start();

@@ -135,6 +135,7 @@ fn bdat_cannot_leave_an_envelope_behind() {
 }
 
 /// BDAT takes binary content as it is, and a bare LF without BINARYMIME becomes CRLF.
+// Covers: EHLO CHUNKING, EHLO BINARYMIME.
 #[test]
 fn bdat_keeps_binary_and_mends_bare_lf() {
     let office = Office::start();

@@ -9,6 +9,7 @@ use tests::wait;
 const ALICE: &str = "alice@example.test";
 
 /// RFC 2920: a whole transaction and the next in one write, answered in order.
+// Covers: EHLO PIPELINING.
 #[test]
 fn pipelined_transactions_are_answered_in_order() {
     let office = Office::start();
@@ -36,6 +37,7 @@ fn pipelined_transactions_are_answered_in_order() {
 }
 
 /// RFC 6152, RFC 6531: bytes and addresses outside ASCII, said and as they are.
+// Covers: EHLO 8BITMIME, EHLO SMTPUTF8.
 #[test]
 fn eight_bits_and_utf8_addresses_are_taken() {
     let office = Office::start();
@@ -114,6 +116,7 @@ fn envelopes_are_kept_to() {
 }
 
 /// Old and small commands.
+// Covers: EHLO HELP, EHLO ENHANCEDSTATUSCODES.
 #[test]
 fn the_small_commands_answer() {
     let office = Office::start();
@@ -140,11 +143,15 @@ fn the_small_commands_answer() {
     ] {
         let reply = smtp.command(command).unwrap();
         assert_eq!(reply.code, code, "{command}: {reply}");
+        // RFC 2034: each reply but 3xx has an enhanced code of its class.
+        let (class, _) = reply.lines[0].split_once('.').unwrap();
+        assert_eq!(class, (code / 100).to_string(), "{command}: {reply}");
     }
     assert!(smtp.stream.rest().unwrap().is_empty());
 }
 
 /// RFC 9422: what LIMITS says is so, and what the configuration says.
+// Covers: EHLO SIZE, EHLO LIMITS.
 #[test]
 fn the_limits_that_are_told_hold() {
     let mut office = Office::start();
@@ -326,6 +333,7 @@ fn who_is_too_slow_is_cut_off() {
 }
 
 /// RFC 4954: when AUTH may be said, and what it changes.
+// Covers: EHLO AUTH, EHLO STARTTLS.
 #[test]
 fn auth_keeps_its_order() {
     let office = Office::start();

@@ -128,5 +128,10 @@ fn new_item(item: &PlanItem, record: &IndexRecord, place: Slot) -> Option<Item> 
         recipients.extend(to.map(|target| ItemRecipient::new(number, target.to_string())));
     }
     let some = !recipients.is_empty();
-    some.then(|| Item { forwarder, ..Item::new(record.received, place, recipients) })
+    // Only what somebody sent is looked for by who sent it.
+    let origin = match item.key.kind {
+        ItemKind::Remote | ItemKind::Link => store::origin_of(record).unwrap_or(0),
+        _ => 0,
+    };
+    some.then(|| Item { forwarder, origin, ..Item::new(record.received, place, recipients) })
 }

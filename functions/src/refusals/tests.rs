@@ -81,3 +81,24 @@ fn own_rules_come_first_and_are_checked() {
         assert!(wrong.contains(problem), "{wrong}");
     }
 }
+
+#[test]
+fn refusals_that_differ_in_numbers_only_have_one_shape() {
+    let shapes = [
+        "550 5.7.0 Nope for <a@b.test>, see 4F2A-1 (1.2.3.4)",
+        "550 5.7.0 NOPE for <x@y.test>, see 99 (5.6.7.8)",
+    ]
+    .map(shape);
+    assert_eq!(shapes, ["550 5.7.0 nope for * see * *"; 2]);
+    assert_ne!(shape("551 5.7.0 Nope"), shape("550 5.7.0 Nope"));
+    for (mx, expected) in [
+        ("MX1.mail.example.com.", "example.com"),
+        ("mx.example.co.uk", "example.co.uk"),
+        ("mx1.web.de", "web.de"),
+        ("localhost", "localhost"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("", ""),
+    ] {
+        assert_eq!(operator(mx), expected);
+    }
+}

@@ -1,9 +1,11 @@
 //! One transaction over an open connection, and what its replies mean for each recipient.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use mail::Reply;
 use net::send::{Fault, Stage};
+use store::rows::Unmatched;
 
 use super::content::Leaving;
 use super::dial::{Ends, Line};
@@ -11,6 +13,10 @@ use super::job::{Job, UNKNOWN};
 use super::offer;
 use super::{Shared, outcome, seal};
 use crate::egress::{Egress, Refusal, Verdict, judge};
+use crate::refusals;
+
+/// Unknown refusals that one process remembers to have kept.
+const NOTED_MAX: usize = 1_024;
 
 /// What an attempt leaves to be done.
 #[derive(Default)]
@@ -169,10 +175,11 @@ impl Shared {
         let destination = job.due.item.destination.clone();
         metrics::counter!("postroad_relay_refusals_total", "class" => finding.class.name())
             .increment(1);
-        if &*finding.rule == crate::refusals::UNMATCHED {
+        if &*finding.rule == refusals::UNMATCHED {
             tracing::warn!(destination, host, %reply, stage = stage.name(),
                 "no rule knows this refusal");
             metrics::counter!("postroad_relay_refusals_unmatched_total").increment(1);
+            self.note_unmatched(host, reply, stage).await;
         }
         let refusal = Refusal {
             finding: &finding,
@@ -195,6 +202,39 @@ impl Shared {
             self.sites.mark(&self.store, &destination, &egress.name, health, &words).await;
         }
         judged.verdict
+    }
+
+    /// Keeps words that no rule knows for whoever writes the rule. Each is written once by this
+    /// process, while it remembers it.
+    async fn note_unmatched(&self, host: &str, reply: &Reply, stage: Stage) {
+        let words = reply.to_string();
+        let (operator, shape) = (refusals::operator(host), refusals::shape(&words));
+        {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if noted.len() >= NOTED_MAX {
+                noted.clear();
+            }
+            if !noted.insert((operator.clone(), shape.clone())) {
+                return;
+            }
+        }
+        let now = self.now();
+        let refusal = Unmatched {
+            operator: operator.clone(),
+            host: host.to_owned(),
+            stage: stage.name().to_owned(),
+            words,
+            first: now,
+            last: now,
+        };
+        let refusal = refusal.within_limits();
+        let shape = refusals::shape(&refusal.words);
+        let same = |known: &Unmatched| {
+            known.operator == refusal.operator && refusals::shape(&known.words) == shape
+        };
+        if let Err(error) = self.store.items().note_unmatched(&refusal, same).await {
+            tracing::info!(%error, "an unknown refusal is not kept");
+        }
     }
 
     /// The connection ended before its time.

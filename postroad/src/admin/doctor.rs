@@ -104,6 +104,7 @@ impl Admin {
         checks.push(self.writers().await.unwrap_or_else(|why| unreadable("writers", &why)));
         checks.push(self.logs().await.unwrap_or_else(|why| unreadable("accounts", &why)));
         checks.push(self.parked_items().await.unwrap_or_else(|why| unreadable("queue", &why)));
+        checks.push(self.refusals().await.unwrap_or_else(|why| unreadable("refusals", &why)));
         checks.extend(self.backlog().await.unwrap_or_else(|why| vec![unreadable("backlog", &why)]));
         checks.push(self.expiry(certificates));
         checks
@@ -296,6 +297,25 @@ impl Admin {
             ));
         }
         Ok(ok(NAME, format!("{waiting} items wait")))
+    }
+
+    /// Words of other servers that no shipped rule knows.
+    async fn refusals(&self) -> Result<Check, AdminError> {
+        const NAME: &str = "refusals";
+        let unknown = self.unmatched(&functions::refusals::Rules::shipped()).await?;
+        let Some(last) = unknown.first() else {
+            return Ok(ok(NAME, "every refusal of the last 30 days was understood"));
+        };
+        Ok(warning(
+            NAME,
+            format!(
+                "{} refusals that no rule knows, the last of {}: {}",
+                unknown.len(),
+                last.host,
+                last.words
+            ),
+            "see `postroad refusals list --unmatched`; docs/refusals.md tells how to write a rule",
+        ))
     }
 
     fn expiry(&self, certificates: Result<Vec<CertificateInfo>, String>) -> Check {

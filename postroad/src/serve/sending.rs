@@ -63,13 +63,9 @@ pub(super) async fn start(
 
 fn options(config: &Config) -> Result<Options, Failure> {
     let relay = &config.relay;
-    let rules = match &relay.refusals {
-        None => Rules::shipped(),
-        Some(path) => own_rules(path)?,
-    };
     Ok(Options {
         egresses: egresses(config),
-        rules,
+        rules: rules(config)?,
         lifetime: relay.lifetime,
         warn_after: relay.warn_after,
         retry_min: relay.retry,
@@ -83,6 +79,13 @@ fn options(config: &Config) -> Result<Options, Failure> {
         messages_max: relay.messages_max,
         ..Options::default()
     })
+}
+
+/// The rules by which refusals are understood: the admin's own, and the shipped ones.
+/// # Errors
+/// The file that the configuration names cannot be used.
+pub(crate) fn rules(config: &Config) -> Result<Rules, Failure> {
+    config.relay.refusals.as_ref().map_or_else(|| Ok(Rules::shipped()), |path| own_rules(path))
 }
 
 fn own_rules(path: &Path) -> Result<Rules, Failure> {

@@ -32,6 +32,9 @@ const HISTORY_BYTES_MAX: usize = 5_000;
 /// Bytes of what was said to the recipients of one item.
 const SAID_BYTES_MAX: usize = 3_000;
 
+/// In the byte that tells of the delay: the origin follows (version 3).
+const WITH_ORIGIN: u8 = 0x80;
+
 /// Longest name of an egress.
 const EGRESS_BYTES_MAX: usize = 64;
 
@@ -238,6 +241,8 @@ pub struct Item {
     pub egress: String,
     /// The address of ours that forwards it (a canonical one); empty: it goes out as it came.
     pub forwarder: String,
+    /// Whose message it is, see [`crate::origin`]; 0: nobody looks for it.
+    pub origin: u64,
 }
 
 impl Item {
@@ -258,6 +263,7 @@ impl Item {
             reports: 0,
             egress: String::new(),
             forwarder: String::new(),
+            origin: 0,
         }
     }
 
@@ -275,6 +281,7 @@ impl Item {
             || self.reports > 0
             || !self.egress.is_empty()
             || !self.forwarder.is_empty()
+            || self.origin != 0
             || self.recipients.iter().any(|one| !one.said.is_empty())
     }
 
@@ -342,10 +349,10 @@ fn take_slot(reader: &mut Reader<'_>) -> Result<Slot, Malformed> {
 
 impl RowValue for Item {
     const NAME: &'static str = "item row";
-    const VERSION_MAX: u8 = 2;
+    const VERSION_MAX: u8 = 3;
 
     fn version(&self) -> u8 {
-        1 + u8::from(self.has_more())
+        1 + u8::from(self.has_more()) + u8::from(self.origin != 0)
     }
 
     fn put(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -378,11 +385,17 @@ impl RowValue for Item {
         if !self.has_more() {
             return Some(());
         }
-        out.push(match self.delay {
+        let delay = match self.delay {
             Delay::Untold => 0,
             Delay::Due => 1,
             Delay::Told => 2,
-        });
+        };
+        if self.origin == 0 {
+            out.push(delay);
+        } else {
+            out.push(delay | WITH_ORIGIN);
+            out.extend_from_slice(&self.origin.to_be_bytes());
+        }
         put_varint(out, u64::from(self.reports));
         put_text(out, &self.egress, EGRESS_BYTES_MAX)?;
         put_text(out, &self.forwarder, PATH_BYTES_MAX)?;
@@ -431,12 +444,16 @@ impl RowValue for Item {
     }
 
     fn take_more(mut self, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        self.delay = match reader.byte()? {
+        let first = reader.byte()?;
+        self.delay = match first & !WITH_ORIGIN {
             0 => Delay::Untold,
             1 => Delay::Due,
             2 => Delay::Told,
             _ => return Err(Malformed(Self::NAME)),
         };
+        if first & WITH_ORIGIN != 0 {
+            self.origin = u64::from_be_bytes(reader.array()?);
+        }
         self.reports = reader.varint32()?;
         reader.str(EGRESS_BYTES_MAX)?.clone_into(&mut self.egress);
         reader.str(PATH_BYTES_MAX)?.clone_into(&mut self.forwarder);
@@ -474,6 +491,7 @@ mod tests {
     #[test]
     fn items_survive_and_their_history_is_bounded() {
         survives(&item());
+        survives(&Item { origin: u64::MAX, ..item() });
         let mut long = item();
         long.lease = None;
         long.place.segment = SegmentRef::Made { id: key(1, "").id };
@@ -484,6 +502,7 @@ mod tests {
             })
             .collect();
         long.delay = Delay::Due;
+        long.origin = 1;
         long.reports = 3;
         long.egress = "e".repeat(EGRESS_BYTES_MAX);
         long.forwarder = format!("{}@example.test", "f".repeat(256));

@@ -74,6 +74,7 @@ fn rows_of_work() -> Vec<Section> {
     tried.reports = 1;
     tried.egress = "e1".into();
     tried.forwarder = "ana@example.test".into();
+    let sent = Item { origin: 7, ..item.clone() };
     let health = HealthRow {
         class: "egress".into(),
         scope: "ip".into(),
@@ -84,10 +85,20 @@ fn rows_of_work() -> Vec<Section> {
         since: Timestamp(50),
         words: "550 blocked".into(),
     };
+    let unmatched = Unmatched {
+        operator: "far.test".into(),
+        host: "mx1.far.test".into(),
+        stage: "recipient".into(),
+        words: "550 5.7.0 Nope".into(),
+        first: Timestamp(50),
+        last: Timestamp(60),
+    };
     vec![
         section(&item),
         Section { title: "item row, tried".into(), ..section(&tried) },
+        Section { title: "item row, sent by an account".into(), ..section(&sent) },
         section(&health),
+        section(&UnmatchedRow { refusals: vec![unmatched] }),
         section(&ShardRow { lease: LEASE }),
         section(&Due { version: 300 }),
         section(&Maintenance { why: MaintenanceWhy::Compact }),
@@ -140,8 +151,9 @@ fn stored_rows_are_read_for_ever() {
         Pointer::NAME => meaning::<Pointer>(bytes),
         WriterRow::NAME => meaning::<WriterRow>(bytes),
         Claim::NAME | "claim row, forwarding" => meaning::<Claim>(bytes),
-        Item::NAME | "item row, tried" => meaning::<Item>(bytes),
+        Item::NAME | "item row, tried" | "item row, sent by an account" => meaning::<Item>(bytes),
         HealthRow::NAME => meaning::<HealthRow>(bytes),
+        UnmatchedRow::NAME => meaning::<UnmatchedRow>(bytes),
         ShardRow::NAME => meaning::<ShardRow>(bytes),
         Due::NAME => meaning::<Due>(bytes),
         Maintenance::NAME => meaning::<Maintenance>(bytes),

@@ -76,7 +76,8 @@ impl Admin {
     }
 
     /// What is known of each record with this Message-ID that came into this account, or that it
-    /// sent: at most 20. Of what was sent, only segments that are still there are looked through.
+    /// sent: at most 20. What was sent outside is found while its items are kept (15 days after
+    /// they are finished), what was sent within while its segment is there.
     /// # Errors
     /// [`AdminError::NotFound`], or as [`AdminError`] says.
     pub async fn trace_message(
@@ -84,12 +85,12 @@ impl Admin {
         account: &str,
         message_id: &str,
     ) -> Result<Vec<Trace>, AdminError> {
-        let wanted = text::bare_id(message_id).to_owned();
+        let wanted = store::bare_message_id(message_id).to_owned();
         let (_, entry) = accounts::find(self.look().await?, account).await?;
         let log = self.store.account(entry.account()).await?;
         let is_it = |summary: &[u8]| {
             let (_, id) = text::named(summary);
-            id.is_some_and(|id| text::bare_id(&id) == wanted)
+            id.is_some_and(|id| store::bare_message_id(&id) == wanted)
         };
         let (mut records, mut started_later) = (BTreeSet::new(), false);
         log.retell(|told| match told {
@@ -106,6 +107,10 @@ impl Admin {
             records.extend(there_now(&log, is_it).await?);
         }
         records.extend(self.sent(&entry, is_it).await?);
+        let own = entry.row.addresses.iter();
+        let origins: Vec<u64> = own.map(|address| store::origin(address, &wanted)).collect();
+        let items = self.store.items().of_origins(&origins, RECORDS_MAX).await?;
+        records.extend(items.into_iter().map(|key| key.id));
         if records.is_empty() {
             return Err(AdminError::NotFound { what: "message", name: message_id.to_owned() });
         }

@@ -224,6 +224,19 @@ async fn what_other_servers_said_and_what_the_sender_was_told_is_there() {
     assert!(trace.steps[3].text.ends_with("mx.far.test: 550 5.1.1 no such person here"));
     assert_eq!(trace.steps[4].record, Some(id.to_string()));
     assert_eq!(trace.steps[5].account.as_deref(), Some("ana@example.test"));
+    // Its segment goes; it is found by its items for as long as they are kept.
+    let objects = admin.store.engines().objects.clone();
+    for key in world.object_keys().into_iter().filter(|key| names::parse_ingest(key).is_some()) {
+        objects.delete(&key).await.unwrap();
+    }
+    let later = Admin::new(Store::new(world.process("later"), store::Options::default()), 4096);
+    for id in ["<out@example.test>", "out@example.test"] {
+        let by_id = later.trace_message("ana@example.test", id).await.unwrap();
+        let whats: Vec<_> = by_id[0].steps.iter().map(|step| step.what).collect();
+        assert_eq!(whats, ["queued", "tried", "reported", "delivered", "failed"], "{by_id:#?}");
+        assert_eq!((by_id.len(), by_id[0].record.clone()), (1, Some(record.to_string())));
+    }
+    assert!(later.trace_message("bob@example.test", "out@example.test").await.is_err());
     // The report itself says what it was made for.
     let report = admin.trace_record(&id.to_string(), None).await.unwrap();
     let made = &report.steps[0];

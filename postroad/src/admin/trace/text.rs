@@ -21,12 +21,6 @@ pub(super) fn named(summary: &[u8]) -> (Option<String>, Option<String>) {
     (subject, field(FieldName::MessageId))
 }
 
-/// A Message-ID as it is compared: without brackets and white space.
-pub(super) fn bare_id(text: &str) -> &str {
-    let text = text.trim();
-    text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text).trim()
-}
-
 /// Text of others on one line of ours: no control characters (D3), and not endless.
 pub(super) fn one_line(text: &str) -> String {
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
