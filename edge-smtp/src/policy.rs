@@ -6,6 +6,7 @@
 //! every question is counted (F3).
 
 mod blocklists;
+mod counted;
 mod decide;
 mod dmarc;
 mod greylist;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use engine::Clock;
 use futures_util::future::join3;
 use mail::dmarc::Author;
+use mail::report::DmarcSeen;
 use mail::{Domain, Path, Timestamp, Verdicts};
 use mail_auth::MessageAuthenticator;
 use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
@@ -63,6 +65,8 @@ pub(crate) struct Judgement {
     pub(crate) verdicts: Verdicts,
     /// Why it is not taken.
     pub(crate) refused: Option<Reply>,
+    /// What the owner of its domain wants to be told in a report, and the domain of the record.
+    pub(crate) counted: Option<(String, DmarcSeen)>,
 }
 
 /// Judges messages; one for all listeners of a process.
@@ -114,16 +118,23 @@ impl Judge {
         let (spf, explanation) = spf.map_or((None, None), |(spf, why)| (Some(spf), why));
         let mut verdicts = Verdicts { spf, dkim, arc, reverse, ..Verdicts::default() };
         let author = Author::of(arrival.message);
+        let mut wants_report = false;
         if self.options.dmarc != Action::Off {
-            verdicts.dmarc = Some(dmarc::check(&lookups, &author, &verdicts).await);
+            let (dmarc, wanted) = dmarc::check(&lookups, &author, &verdicts).await;
+            verdicts.dmarc = Some(dmarc);
+            wants_report = wanted;
         }
         let refused = decide::decide(&self.options, &author, explanation, &mut verdicts);
+        let counted = match wants_report {
+            true => counted::of(&self.options, arrival, &verdicts, refused.is_some()),
+            false => None,
+        };
         if !self.options.dkim {
             // Looked at for DMARC only.
             verdicts.dkim = None;
         }
         count(&verdicts);
-        Judgement { verdicts, refused }
+        Judgement { verdicts, refused, counted }
     }
 
     async fn spf(

@@ -17,6 +17,7 @@ pub mod maintain;
 pub mod refusals;
 pub mod relay;
 mod replicate;
+pub mod reports;
 pub mod routes;
 mod signing;
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod settle;
 mod sites;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod worker;
 
 use std::collections::BTreeSet;

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use engine::Random;
+use mail::report::{TlsPolicy, TlsPolicyKind};
 use mail::{Domain, Reply};
 use net::dns::{Dns, DnsFault, Mx, Tlsa};
 use net::send::{Login, Reach, Security, Verify};
@@ -44,6 +45,8 @@ pub struct Target {
     pub login: Option<Login>,
     /// Which addresses may be called at all (E3).
     pub reach: Reach,
+    /// What said which TLS it must be, for reports; `None`: it is no mail exchanger of a domain.
+    pub policy: Option<Arc<TlsPolicy>>,
 }
 
 /// There is no way now, or never.
@@ -135,6 +138,7 @@ impl Routes {
                     security: named(&route.security, host),
                     login: route.login.clone(),
                     reach: Reach::Anywhere,
+                    policy: None,
                 })),
                 Err(fault) => why = format!("{host}: {fault}"),
             }
@@ -160,6 +164,7 @@ impl Routes {
             security,
             login: None,
             reach: self.reach.clone(),
+            policy: None,
         }
     }
 
@@ -199,11 +204,13 @@ impl Routes {
                         Ok(None) => {
                             why = format!("{host} is not in the policy (MTA-STS) of {name}")
                         }
-                        Ok(Some(security)) => targets.extend(
-                            addresses
-                                .into_iter()
-                                .map(|ip| self.exchanger(host, ip, security.clone())),
-                        ),
+                        Ok(Some(security)) => {
+                            let about = Some(Arc::new(published(&security, policy.as_deref())));
+                            targets.extend(addresses.into_iter().map(|ip| Target {
+                                policy: about.clone(),
+                                ..self.exchanger(host, ip, security.clone())
+                            }));
+                        }
                         Err(fault) => why = format!("TLSA records of {host}: {fault}"),
                     }
                 }
@@ -275,6 +282,21 @@ impl Routes {
             return Ok((vec![IpAddr::from([127, 0, 0, 1])], false));
         }
         self.dns.addresses(host).await.map(|answer| (answer.records, answer.secure))
+    }
+}
+
+/// What a report says of why a host is called so (RFC 8460 §4.2).
+fn published(security: &Security, policy: Option<&Policy>) -> TlsPolicy {
+    match (security, policy) {
+        (Security::Require(Verify::Dane(records, _)), _) => TlsPolicy {
+            kind: TlsPolicyKind::Tlsa,
+            lines: records.iter().map(ToString::to_string).collect(),
+            hosts: Vec::new(),
+        },
+        (Security::Require(Verify::Names(_)), Some(policy)) => {
+            TlsPolicy { kind: TlsPolicyKind::Sts, lines: policy.lines(), hosts: policy.mx.clone() }
+        }
+        _ => TlsPolicy::default(),
     }
 }
 

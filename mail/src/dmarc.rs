@@ -40,6 +40,15 @@ pub enum Suffix {
     Unknown,
 }
 
+/// Where reports go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportAddress {
+    /// The address.
+    pub address: String,
+    /// Largest report that is taken there (RFC 7489 §6.2), if that is told.
+    pub bytes_max: Option<u64>,
+}
+
 /// A policy record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DmarcRecord {
@@ -57,8 +66,8 @@ pub struct DmarcRecord {
     pub suffix: Suffix,
     /// `t=y`: what it asks for is done one step less.
     pub testing: bool,
-    /// Addresses that aggregate reports go to (`mailto:` of `rua`), at most 5.
-    pub reports: Vec<String>,
+    /// Where aggregate reports go (`mailto:` of `rua`), at most 5.
+    pub reports: Vec<ReportAddress>,
 }
 
 impl DmarcRecord {
@@ -119,7 +128,7 @@ impl DmarcRecord {
     }
 }
 
-fn asked(value: &str) -> Option<Asked> {
+pub(crate) fn asked(value: &str) -> Option<Asked> {
     [Asked::None, Asked::Quarantine, Asked::Reject].into_iter().find(|one| one.keyword() == value)
 }
 
@@ -127,15 +136,33 @@ fn alignment(value: &str) -> Alignment {
     if value == "s" { Alignment::Strict } else { Alignment::Relaxed }
 }
 
-fn addresses(value: &str) -> Vec<String> {
+fn addresses(value: &str) -> Vec<ReportAddress> {
     let uris = value.split(',').map(str::trim);
     let mailto = uris.filter_map(|uri| {
         let scheme = uri.get(..7)?;
         let rest = scheme.eq_ignore_ascii_case("mailto:").then(|| uri.get(7..))??;
         // RFC 7489 §6.2: a size may follow.
-        rest.split('!').next().map(str::to_owned)
+        let (address, size) =
+            rest.split_once('!').map_or((rest, None), |(a, size)| (a, Some(size)));
+        let bytes_max = size.and_then(bytes_of);
+        Some(ReportAddress { address: address.to_owned(), bytes_max })
     });
     mailto.take(REPORTS_MAX).collect()
+}
+
+/// `10m`: a number, and perhaps its unit.
+fn bytes_of(size: &str) -> Option<u64> {
+    let digits = size.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = size.split_at_checked(digits)?;
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// The names below which a policy of `domain` may stand, from itself up: at most [`WALK_MAX`]

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod mailbox;
 pub mod part;
 pub mod reply;
+pub mod report;
 pub mod spf;
 pub mod srs;
 pub mod structure;

@@ -66,12 +66,18 @@ impl Found {
         }
     }
 
-    fn put(self, out: &mut Vec<u8>) {
+    /// The result of that keyword.
+    #[must_use]
+    pub fn of_keyword(keyword: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.keyword() == keyword)
+    }
+
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
         let at = Self::ALL.iter().position(|one| *one == self).unwrap_or(0);
         out.push(u8::try_from(at).unwrap_or(0));
     }
 
-    fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let at = usize::from(reader.byte()?);
         Self::ALL.get(at).copied().ok_or(Malformed("verdict"))
     }

@@ -77,6 +77,19 @@ impl Asked {
             answer_bytes_max,
         }
     }
+
+    /// A POST of this body of this type, with these bounds.
+    #[must_use]
+    pub fn post(
+        url: &str,
+        kind: &str,
+        body: Bytes,
+        time: Duration,
+        answer_bytes_max: usize,
+    ) -> Self {
+        let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
+        Self { method: Method::POST, headers, body, ..Self::get(url, time, answer_bytes_max) }
+    }
 }
 
 impl Http {

@@ -10,6 +10,7 @@ mod domains;
 mod keys;
 mod queue;
 mod refusals;
+mod reports;
 mod trace;
 
 use mail::{Address, Domain};
@@ -29,6 +30,7 @@ pub use queue::{
     QueueRemembered,
 };
 pub use refusals::{RuleInfo, UnmatchedInfo, rules};
+pub use reports::{ReportFailure, ReportInfo, ReportSums, SourceSums, TlsPolicySums};
 pub use trace::{Trace, TraceStep};
 
 /// Others' changes that may come first before a change is given up.

@@ -5,6 +5,7 @@ mod domain;
 mod print;
 mod queue;
 mod refusals;
+mod report;
 mod trace;
 mod verbs;
 
@@ -57,6 +58,9 @@ enum Verb {
     /// What other servers refuse, and how that is understood
     #[command(subcommand)]
     Refusals(refusals::RefusalsVerb),
+    /// What others report about domains of this office: DMARC and TLS
+    #[command(subcommand)]
+    Report(report::ReportVerb),
     /// Tell where a message went and why, or what happened in an account: every step with its time
     #[command(after_help = "Example: postroad trace --account ana@example.org --since 2d\n\n\
         A record is traced by the id in `250 2.0.0 stored as ID`, a message by its Message-ID\n\
@@ -160,6 +164,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             let config = load(config)?;
             verbs::run(&config, async |admin| verb.run(&admin, &config).await)?;
         }
+        Verb::Report(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Trace(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Doctor(DoctorArgs { offline, json: Json { json } }) => {
             let config = load(config)?;

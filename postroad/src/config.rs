@@ -23,11 +23,11 @@ use net::acme::AcmeOptions;
 use net::dns::DnsOptions;
 use net::{Network, Roots, TlsError};
 use schema::{Node as _, section};
-use store::{Timing, Upkeep};
+use store::{Reporting, Timing, Upkeep};
 
 pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
-pub use policy::{BlocklistSection, GreylistSection, PolicySection, SpamSection};
+pub use policy::{BlocklistSection, GreylistSection, PolicySection, ReportsSection, SpamSection};
 pub(crate) use values::parse_time;
 pub use values::{BlockAction, ByteSize, CheckAction, LogFormat, Protocol, Role, RouteTls, Tls};
 
@@ -71,6 +71,10 @@ section! {
         /// A spam filter beside this server: rspamd, asked by HTTP about every message from outside.
         /// When it does not answer, mail is taken without it.
         pub spam: SpamSection = SpamSection::default(),
+        /// Reports to other domains: how mail in their name fared here (DMARC), and how TLS to their
+        /// servers went (TLS-RPT). Only to those who ask for them in DNS, once a day, by mail without
+        /// a sender. None are made where mail cannot leave.
+        pub reports: ReportsSection = ReportsSection::default(),
         /// Sending mail to other servers.
         pub relay: RelaySection = RelaySection::default(),
         /// Where mail for a domain goes instead of to its mail exchangers; `"*"` is for all that have
@@ -511,6 +515,25 @@ impl Config {
         let parent = hostname.split_once('.').filter(|(_, parent)| parent.contains('.'));
         let parent = parent.map_or(hostname.as_str(), |(_, parent)| parent);
         self.office.postmaster.clone().unwrap_or_else(|| parent.to_owned())
+    }
+
+    /// Who writes reports to other domains; `None`: it is no address.
+    #[must_use]
+    pub fn reporter(&self) -> Option<mail::Address> {
+        let usual = || format!("postmaster@{}", self.postmaster());
+        mail::Address::parse(&self.reports.from.clone().unwrap_or_else(usual)).ok()
+    }
+
+    /// What is counted for reports: nothing that nobody would be sent.
+    #[must_use]
+    pub fn reporting(&self) -> Reporting {
+        let reports = &self.reports;
+        let leaves = self.relay.mx || self.routes.contains_key("*");
+        Reporting {
+            dmarc: reports.dmarc && (leaves || !self.routes.is_empty()),
+            tls: reports.tls && leaves,
+            interval: reports.interval,
+        }
     }
 
     /// This process's name among those of the region.

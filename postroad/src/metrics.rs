@@ -161,6 +161,30 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
     ),
     ("postroad_reports_made_total", Kind::Counter, "", "Reports that senders were sent."),
     (
+        "postroad_reports_sent_total",
+        Kind::Counter,
+        "kind: dmarc, tls",
+        "Reports to other domains about their mail, or their servers.",
+    ),
+    (
+        "postroad_reports_too_large_total",
+        Kind::Counter,
+        "",
+        "Such reports that were larger than is wanted, and not sent.",
+    ),
+    (
+        "postroad_reports_uncounted_total",
+        Kind::Counter,
+        "",
+        "Messages and calls that no memory was left to count for such reports.",
+    ),
+    (
+        "postroad_reports_received_total",
+        Kind::Counter,
+        "result: new, known, malformed, foreign (about others' domains), over (too many)",
+        "Reports of others about domains of this office.",
+    ),
+    (
         "postroad_segments_parked_total",
         Kind::Counter,
         "",

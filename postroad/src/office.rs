@@ -49,6 +49,7 @@ fn options(config: &Config) -> Options {
             compact_bytes: config.upkeep.compact_size.0,
             ..Upkeep::default()
         },
+        reporting: config.reporting(),
         ..Options::default()
     }
 }

@@ -10,6 +10,7 @@ mod certificates;
 mod edges;
 mod learning;
 mod policy;
+mod reports;
 mod sending;
 mod signals;
 

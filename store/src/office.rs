@@ -21,6 +21,7 @@ use crate::made::{self, Made};
 use crate::names;
 use crate::options::Options;
 use crate::place::{SegmentRef, Slot};
+use crate::reports::Reports;
 use crate::segment::Index;
 use crate::space::Space;
 use crate::writers::Writers;
@@ -39,6 +40,7 @@ struct Parts {
     claims: Claims,
     writers: Writers,
     items: Items,
+    reports: Reports,
     directory: Directory,
     space: Arc<Space>,
 }
@@ -72,6 +74,7 @@ impl Store {
             claims: Claims::new(cx.clone()),
             writers: Writers::new(cx.clone()),
             items: Items::new(cx.clone()),
+            reports: Reports::new(cx.clone()),
             directory: Directory::new(cx.clone()),
             space,
             cx,
@@ -207,6 +210,12 @@ impl Store {
     #[must_use]
     pub fn items(&self) -> &Items {
         &self.0.items
+    }
+
+    /// Reports of DMARC and TLS, in and out.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        &self.0.reports
     }
 
     /// Domains, addresses, accounts.

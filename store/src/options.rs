@@ -34,6 +34,25 @@ pub struct Options {
     pub timing: Timing,
     /// Limits of compaction and checkpoints.
     pub upkeep: Upkeep,
+    /// What is counted for reports to other domains.
+    pub reporting: Reporting,
+}
+
+/// What is counted for reports to other domains, and over which time.
+#[derive(Clone, Copy, Debug)]
+pub struct Reporting {
+    /// Messages in their name (DMARC).
+    pub dmarc: bool,
+    /// Calls to their servers (TLS-RPT).
+    pub tls: bool,
+    /// One report is about so long; a day, but for tests. At least a second.
+    pub interval: Duration,
+}
+
+impl Default for Reporting {
+    fn default() -> Self {
+        Self { dmarc: false, tls: false, interval: Duration::from_secs(24 * 60 * 60) }
+    }
 }
 
 impl Default for Options {
@@ -52,6 +71,7 @@ impl Default for Options {
             free_percent_min: 5,
             timing: Timing::default(),
             upkeep: Upkeep::default(),
+            reporting: Reporting::default(),
         }
     }
 }

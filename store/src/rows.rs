@@ -13,6 +13,7 @@ mod items;
 mod log;
 mod maintenance;
 mod relay;
+mod reports;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unmatched;
@@ -54,6 +55,12 @@ pub use maintenance::{
 pub use relay::{
     HealthRow, ShardRow, destination_key, destination_partition, parse_destination_sort, shard_key,
     shards_partition,
+};
+pub use reports::{
+    RECEIVED_SLOTS, ReceivedRow, RefusedRow, ReportSentRow, ReportWorkRow, TALLY_BUCKETS,
+    TALLY_BYTES_MAX, Tally, TallyRow, parse_received_sort, received_partition, received_slot,
+    received_sort, refused_key, report_sent_key, report_sent_partition, report_work_key,
+    tallies_partition, tally_bucket, tally_key,
 };
 pub use unmatched::{
     UNMATCHED_MAX, UNMATCHED_SLOTS, Unmatched, UnmatchedRow, unmatched_key, unmatched_partition,

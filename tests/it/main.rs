@@ -10,6 +10,7 @@ mod coverage;
 mod demo;
 mod disk_error;
 mod disk_full;
+mod domain_reports;
 mod exchangers;
 mod imap_commands;
 mod imap_extensions;

@@ -1,5 +1,6 @@
 //! What is thought of a message from outside before it is taken.
 
+use mail::report::ReportKind;
 use mail::verdicts::Found;
 use mail::{Envelope, Verdicts};
 use proto::smtp::Session as Client;
@@ -33,6 +34,10 @@ pub(super) async fn judge(
     let mut verdicts = Verdicts::default();
     if let Some(judge) = &options.judge {
         let judgement = judge.judge(&arrival).await;
+        if let Some((domain, seen)) = &judgement.counted {
+            let reports = caller.shared.store.reports();
+            reports.count(ReportKind::Dmarc, domain, seen.encode());
+        }
         if let Some(reply) = judgement.refused {
             return Err(Ok(reply));
         }

@@ -43,12 +43,7 @@ fn honour_dmarc(
     }
     let failed = dmarc::failed(verdicts)?;
     let (from, asked) = (failed.from.clone(), failed.asked);
-    // RFC 8617 §7.2.1: forwarding by somebody who is believed breaks SPF and DKIM honestly.
-    let forwarded = verdicts.arc.as_ref().is_some_and(|arc| {
-        let believed = options.arc_trusted.iter().any(|one| one.as_str() == arc.sealer);
-        arc.found == Found::Pass && believed
-    });
-    if forwarded {
+    if is_forwarded(options, verdicts) {
         return None;
     }
     match asked {
@@ -59,4 +54,12 @@ fn honour_dmarc(
         }
         Asked::None => None,
     }
+}
+
+/// RFC 8617 §7.2.1: forwarding by somebody who is believed breaks SPF and DKIM honestly.
+pub(super) fn is_forwarded(options: &PolicyOptions, verdicts: &Verdicts) -> bool {
+    verdicts.arc.as_ref().is_some_and(|arc| {
+        let believed = options.arc_trusted.iter().any(|one| one.as_str() == arc.sealer);
+        arc.found == Found::Pass && believed
+    })
 }

@@ -10,22 +10,24 @@ use super::lookups::Lookups;
 type Walked<'a> = Vec<(&'a str, DmarcRecord)>;
 
 /// Checks a message whose SPF and DKIM are known. Of several domains in From the worst counts: the
-/// one that fails and asks for most.
+/// one that fails and asks for most. Also whether the record that applies wants reports.
 pub(super) async fn check(
     lookups: &Lookups<'_>,
     author: &Author,
     verdicts: &Verdicts,
-) -> DmarcVerdict {
+) -> (DmarcVerdict, bool) {
     let domains = match author {
         Author::Domains(domains) => domains,
         Author::Nobody(_) | Author::Ambiguous => {
-            return DmarcVerdict { found: Found::PermError, ..DmarcVerdict::default() };
+            return (DmarcVerdict { found: Found::PermError, ..DmarcVerdict::default() }, false);
         }
     };
-    let mut worst: Option<DmarcVerdict> = None;
+    let mut worst: Option<(DmarcVerdict, bool)> = None;
     for domain in domains {
         let verdict = one(lookups, domain, verdicts).await;
-        let badness = |one: &DmarcVerdict| (one.found == Found::Fail, one.asked, rank(one.found));
+        let badness = |(one, _): &(DmarcVerdict, bool)| {
+            (one.found == Found::Fail, one.asked, rank(one.found))
+        };
         if worst.as_ref().is_none_or(|worst| badness(worst) < badness(&verdict)) {
             worst = Some(verdict);
         }
@@ -42,12 +44,14 @@ const fn rank(found: Found) -> u8 {
     }
 }
 
-async fn one(lookups: &Lookups<'_>, domain: &Domain, verdicts: &Verdicts) -> DmarcVerdict {
+async fn one(lookups: &Lookups<'_>, domain: &Domain, verdicts: &Verdicts) -> (DmarcVerdict, bool) {
     let from = domain.as_str();
     let verdict = DmarcVerdict { from: from.to_owned(), ..DmarcVerdict::default() };
-    let temporary = |verdict| DmarcVerdict { found: Found::TempError, ..verdict };
+    let temporary = |verdict| (DmarcVerdict { found: Found::TempError, ..verdict }, false);
     let Ok(walked) = climb(lookups, from).await else { return temporary(verdict) };
-    let Some((name, record, own)) = applying(from, &walked) else { return verdict };
+    let Some((name, record, own)) = applying(from, &walked) else {
+        return (verdict, false);
+    };
     // `np` is for names that do not exist; whether this one does is asked only if it matters.
     let matters = !own && record.asks(false, false) != record.asks(false, true);
     let exists = match matters {
@@ -55,10 +59,10 @@ async fn one(lookups: &Lookups<'_>, domain: &Domain, verdicts: &Verdicts) -> Dma
         false => Ok(true),
     };
     let Ok(exists) = exists else { return temporary(verdict) };
-    let Some(asked) = record.asks(own, exists) else { return verdict };
+    let Some(asked) = record.asks(own, exists) else { return (verdict, false) };
     let verdict = DmarcVerdict { record: name.to_owned(), asked, ..verdict };
     let author = AuthorDomain { lookups, from, organisation: organisation(from, &walked) };
-    author.compare(record, verdicts, verdict).await
+    (author.compare(record, verdicts, verdict).await, !record.reports.is_empty())
 }
 
 /// The records on the way up (RFC 9989 §4.10).

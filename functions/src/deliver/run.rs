@@ -12,6 +12,7 @@ use store::{DeliverError, Delivered, LogError};
 use super::work::{Work, stays};
 use super::{Deliver, Finished};
 use crate::handler::Outcome;
+use crate::reports::learn;
 
 /// Segments looked at side by side.
 const PREPARING_MAX: usize = 16;
@@ -219,6 +220,10 @@ impl Deliver {
         if !(missing.is_empty() && work.claim.plan.items.is_empty())
             && let Err(error) = self.make_items(&mut work, missing).await
         {
+            return self.later(error);
+        }
+        // It is in the mailboxes; with the claim still open, reports in it are read for certain.
+        if let Err(error) = learn(&self.store, work.segment(), &work.index).await {
             return self.later(error);
         }
         let records = work.index.records.len();

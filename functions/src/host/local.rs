@@ -8,6 +8,7 @@ mod deliver;
 mod items;
 mod maintain;
 mod replicate;
+mod reports;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::bounce::{Bounce, Identity};
 use crate::relay::{self, Outside, Relay};
+use crate::reports::{Around, Reporter, Reports};
 
 /// Which functions run in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +84,19 @@ impl Local {
         let handler = Bounce::new(store.clone(), options, identity);
         let run = bounce::run(store.clone(), handler, poll, self.stop.subscribe());
         self.running.push(store.engines().tasks.spawn("bounce", run));
+    }
+
+    /// Writes what this process counts for reports.
+    pub fn count_for_reports(&mut self, store: &Store) {
+        let run = reports::count(store.clone(), self.stop.subscribe());
+        self.running.push(store.engines().tasks.spawn("counts", run));
+    }
+
+    /// Makes reports too.
+    pub fn reports(&mut self, store: &Store, reporter: Reporter, around: Around) {
+        let handler = Reports::new(store.clone(), reporter, around);
+        let run = reports::make(store.clone(), handler, self.stop.subscribe());
+        self.running.push(store.engines().tasks.spawn("reports", run));
     }
 
     /// Lets every function finish what it has begun, begin nothing new, and end.

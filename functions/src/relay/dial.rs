@@ -36,12 +36,14 @@ pub(super) enum NoLine {
 }
 
 impl Shared {
-    /// Connects through `egress` to the first host that answers.
+    /// Connects through `egress` to the first host that answers. `told`: how TLS goes is counted
+    /// for reports.
     pub(super) async fn dial(
         &self,
         destination: &str,
         number: usize,
         egress: &Egress,
+        told: bool,
     ) -> Result<Line, NoLine> {
         let random = &*self.store.engines().random;
         let targets = match self.outside.routes.way(destination, random).await {
@@ -54,7 +56,11 @@ impl Shared {
             if !fits(egress, &target) {
                 continue;
             }
-            match self.call(egress, &target).await {
+            let called = self.call(egress, &target).await;
+            if told {
+                super::tls::count(&self.store, destination, egress, &target, &called);
+            }
+            match called {
                 Ok(channel) => {
                     let ends = Ends { egress: number, host: target.host };
                     return Ok(Line { ends, channel, messages: 0 });

@@ -102,21 +102,23 @@ impl Worker<'_> {
             let egresses = &self.shared.options.egresses;
             let now = self.shared.now();
             match choose(egresses, &marks, &job.past, now, &|_| true) {
-                Choice::Use { egress, .. } => match self.line_through(egress).await {
-                    Ok(()) => {
-                        let Some(line) = &mut self.line else { break };
-                        let left = self.shared.transact(&mut job, line).await;
-                        after = after.max(left.after);
-                        permanent = left.permanent;
-                        self.go_on(&mut job, left).await;
-                    }
-                    Err(no_line) => {
-                        if let Some(next) = self.without(&mut job, egress, no_line).await {
-                            self.shared.conclude(job, after).await;
-                            return next;
+                Choice::Use { egress, .. } => {
+                    match self.line_through(egress, !is_report(&job)).await {
+                        Ok(()) => {
+                            let Some(line) = &mut self.line else { break };
+                            let left = self.shared.transact(&mut job, line).await;
+                            after = after.max(left.after);
+                            permanent = left.permanent;
+                            self.go_on(&mut job, left).await;
+                        }
+                        Err(no_line) => {
+                            if let Some(next) = self.without(&mut job, egress, no_line).await {
+                                self.shared.conclude(job, after).await;
+                                return next;
+                            }
                         }
                     }
-                },
+                }
                 Choice::Wait { until } => {
                     after = after.max(Some(until.since(now)));
                     break;
@@ -156,7 +158,7 @@ impl Worker<'_> {
     }
 
     /// Sees to a connection through this egress.
-    async fn line_through(&mut self, egress: usize) -> Result<(), NoLine> {
+    async fn line_through(&mut self, egress: usize, told: bool) -> Result<(), NoLine> {
         let most = self.shared.options.messages_max;
         if self.line.as_ref().is_some_and(|line| line.ends.egress == egress && line.messages < most)
         {
@@ -166,7 +168,7 @@ impl Worker<'_> {
         let Some(through) = self.shared.options.egresses.get(egress) else {
             return Err(NoLine::Egress("there is no such egress".to_owned()));
         };
-        self.line = Some(self.shared.dial(self.destination, egress, through).await?);
+        self.line = Some(self.shared.dial(self.destination, egress, through, told).await?);
         Ok(())
     }
 
@@ -252,4 +254,9 @@ impl Worker<'_> {
             line.channel.quit().await;
         }
     }
+}
+
+/// RFC 8460 §5.3: of how reports went nothing is reported, or two servers would never end.
+fn is_report(job: &Job) -> bool {
+    store::cause_of(&job.record).is_some_and(|(cause, _)| cause == job.due.item)
 }

@@ -37,6 +37,20 @@ pub struct Policy {
 pub struct PolicySyntax(&'static str);
 
 impl Policy {
+    /// Its lines, as its file has them.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mode = match self.mode {
+            Mode::Enforce => "enforce",
+            Mode::Testing => "testing",
+            Mode::None => "none",
+        };
+        let head = ["version: STSv1".to_owned(), format!("mode: {mode}")];
+        let hosts = self.mx.iter().map(|host| format!("mx: {host}"));
+        let end = format!("max_age: {}", self.max_age.as_secs());
+        head.into_iter().chain(hosts).chain([end]).collect()
+    }
+
     /// Reads a policy file.
     /// # Errors
     /// [`PolicySyntax`]: treat it as one that could not be fetched.

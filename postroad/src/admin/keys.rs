@@ -163,7 +163,7 @@ impl Admin {
         Ok(vec![key('r', rsa.as_ref()), key('e', ed25519.as_ref())])
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.store.engines().index.now()
     }
 }

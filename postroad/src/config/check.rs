@@ -101,6 +101,15 @@ fn policy(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             mistakes.add(&at, problem, "write it like http://127.0.0.1:11333");
         }
     }
+    if config.reporter().is_none() {
+        let at = origin(tree, &["reports", "from"]);
+        let fix = "write an address of this office, like postmaster@example.org";
+        mistakes.add(&at, "`reports.from` is no address", fix);
+    }
+    if config.reports.interval < std::time::Duration::from_secs(1) {
+        let at = origin(tree, &["reports", "interval"]);
+        mistakes.add(&at, "`reports.interval` is too small", "write at least 1s; a day is usual");
+    }
     if config.blocklists.len() > 16 {
         let at = origin(tree, &["blocklists"]);
         mistakes.add(&at, "more than 16 blocklists", "leave the best ones");

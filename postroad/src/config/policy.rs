@@ -72,3 +72,22 @@ section! {
         pub greylist: bool = false,
     }
 }
+
+section! {
+    /// Reports to other domains: how mail in their name fared here (DMARC), and how TLS to their
+    /// servers went (TLS-RPT). Only to those who ask for them in DNS, once a day, by mail without a
+    /// sender. None are made where mail cannot leave.
+    pub struct ReportsSection {
+        /// Report what was found of mail in a domain's name.
+        pub dmarc: bool = true,
+        /// Report how TLS to a domain's servers went.
+        pub tls: bool = true,
+        /// Who writes them: an address of a domain of this office, whose keys sign them. Without one,
+        /// the postmaster's.
+        pub from: Option<String> = None,
+        /// Name of the organisation, for people. Without one, the domain of `from`.
+        pub organisation: Option<String> = None,
+        /// What one report is about: a day. Less is for trying it out.
+        pub interval: Duration = Duration::from_secs(24 * 60 * 60),
+    }
+}

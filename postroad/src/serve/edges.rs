@@ -19,7 +19,7 @@ use crate::config::{ACME, Config, Role};
 use crate::failure::Failure;
 use crate::office;
 use crate::serve::policy::Policy;
-use crate::serve::sending;
+use crate::serve::{reports, sending};
 
 /// Starts the functions of this process's roles.
 pub(super) async fn start_functions(config: &Config, store: &Store) -> Result<Local, Failure> {
@@ -30,6 +30,7 @@ pub(super) async fn start_functions(config: &Config, store: &Store) -> Result<Lo
     };
     let mut local = Local::start(store, functions);
     sending::start(config, store, &mut local).await?;
+    reports::start(config, store, &mut local)?;
     Ok(local)
 }
 

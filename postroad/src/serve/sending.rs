@@ -137,10 +137,14 @@ fn network_of(name: &str, address: Option<IpAddr>) -> String {
     }
 }
 
-async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
+/// The ways out, a client for what is asked for on them, and who answers their questions.
+pub(super) fn ways(
+    config: &Config,
+    store: &Store,
+) -> Result<(Routes, Http, Arc<Resolver>), Failure> {
     let engines = store.engines();
     let (clock, random) = (engines.clock.clone(), engines.random.clone());
-    let dns = Arc::new(Resolver::new(&config.resolvers(), clock.clone(), random.clone()));
+    let dns = Arc::new(Resolver::new(&config.resolvers(), clock.clone(), random));
     let mut routes = BTreeMap::new();
     for (name, section) in &config.routes {
         routes.insert(domain(name), route(name, section)?);
@@ -151,6 +155,14 @@ async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
     };
     let ours = config.egresses.values().filter_map(|one| one.hello.clone());
     let ours = ours.chain([config.hostname()]).map(|name| name.to_ascii_lowercase()).collect();
+    let http =
+        Http::new(clock, engines.tasks.clone(), dns.clone(), config.authorities()?, reach.clone());
+    Ok((Routes::new(routes, config.relay.mx, reach, ours, dns.clone()), http, dns))
+}
+
+async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
+    let engines = store.engines();
+    let (clock, random) = (engines.clock.clone(), engines.random.clone());
     let key = hmac::Key::new(hmac::HMAC_SHA256, &office::secret(store).await?);
     let mac = move |bytes: &[u8]| {
         let mut sum = [0; 32];
@@ -159,18 +171,11 @@ async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
         }
         sum
     };
-    let authorities = config.authorities()?;
-    let http = Http::new(
-        clock.clone(),
-        engines.tasks.clone(),
-        dns.clone(),
-        authorities.clone(),
-        reach.clone(),
-    );
-    let sts = Arc::new(Sts::new(dns.clone(), Arc::new(http), clock.clone()));
+    let (routes, http, dns) = ways(config, store)?;
+    let sts = Arc::new(Sts::new(dns, Arc::new(http), clock.clone()));
     Ok(Outside {
-        dialer: Arc::new(Tcp::new(clock, random, authorities)),
-        routes: Routes::new(routes, config.relay.mx, reach, ours, dns).with_sts(sts),
+        dialer: Arc::new(Tcp::new(clock, random, config.authorities()?)),
+        routes: routes.with_sts(sts),
         forwarding: Some(Forwarding { mac: Arc::new(mac) }),
     })
 }

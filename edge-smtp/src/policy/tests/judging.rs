@@ -67,7 +67,7 @@ async fn usual(from: (&str, &str), message: &str) -> Judgement {
 
 #[tokio::test(start_paused = true)]
 async fn mail_that_spf_proves_passes() {
-    let Judgement { verdicts, refused } = usual(("192.0.2.3", "news@bank.test"), PLAIN).await;
+    let Judgement { verdicts, refused, .. } = usual(("192.0.2.3", "news@bank.test"), PLAIN).await;
     assert!(refused.is_none() && !verdicts.junk);
     assert_eq!(verdicts.spf.unwrap().found, Found::Pass);
     assert_eq!(verdicts.dkim, Some(vec![]));
@@ -80,7 +80,7 @@ async fn mail_that_spf_proves_passes() {
 #[tokio::test(start_paused = true)]
 async fn mail_that_dkim_proves_passes_from_anywhere() {
     let message = signed(PLAIN);
-    let Judgement { verdicts, refused } = usual(("203.0.113.5", "x@list.test"), &message).await;
+    let Judgement { verdicts, refused, .. } = usual(("203.0.113.5", "x@list.test"), &message).await;
     assert!(refused.is_none(), "{verdicts:?}");
     let dkim = verdicts.dkim.unwrap();
     assert_eq!((dkim.len(), dkim[0].found), (1, Found::Pass), "{dkim:?}");
@@ -88,7 +88,7 @@ async fn mail_that_dkim_proves_passes_from_anywhere() {
     assert!(dmarc.dkim_aligned && !dmarc.spf_aligned);
     // A body that was changed is not what was signed.
     let changed = message.replace("Good", "Bad");
-    let Judgement { verdicts, refused } = usual(("203.0.113.5", "x@list.test"), &changed).await;
+    let Judgement { verdicts, refused, .. } = usual(("203.0.113.5", "x@list.test"), &changed).await;
     assert_eq!(verdicts.dkim.unwrap()[0].found, Found::Fail);
     // RFC 8601 §2.7.3: nobody has given this address a name.
     assert_eq!(verdicts.reverse.unwrap().found, Found::PermError);
@@ -104,11 +104,11 @@ async fn what_a_domain_asks_for_is_done() {
     let refused = usual(("192.0.2.77", "x@list.test"), PLAIN).await.refused;
     assert_eq!(refused.map(|reply| reply.code()), Some(550));
     let shop = PLAIN.replace("bank.test", "shop.test");
-    let Judgement { verdicts, refused } = usual(("192.0.2.77", "x@list.test"), &shop).await;
+    let Judgement { verdicts, refused, .. } = usual(("192.0.2.77", "x@list.test"), &shop).await;
     assert!(refused.is_none() && verdicts.junk && verdicts.reasons[0].contains("shop.test"));
     // RFC 9989: below it nothing is asked, but for names that do not exist.
     let below = PLAIN.replace("bank.test", "mail.shop.test");
-    let Judgement { verdicts, refused } = usual(("192.0.2.77", "x@list.test"), &below).await;
+    let Judgement { verdicts, refused, .. } = usual(("192.0.2.77", "x@list.test"), &below).await;
     assert!(refused.is_none() && !verdicts.junk);
     assert_eq!(verdicts.dmarc.unwrap().found, Found::Fail);
     let nowhere = PLAIN.replace("bank.test", "nowhere.shop.test");
@@ -168,7 +168,7 @@ async fn trouble_with_dns_never_refuses() {
     let honour = PolicyOptions { spf: Action::Honour, ..PolicyOptions::default() };
     let from = ("203.0.113.5", "news@bank.test");
     let judged = judged(honour, broken, from, &signed(PLAIN)).await;
-    let Judgement { verdicts, refused } = judged;
+    let Judgement { verdicts, refused, .. } = judged;
     assert!(refused.is_none() && !verdicts.junk);
     assert_eq!(verdicts.spf.unwrap().found, Found::TempError);
     assert_eq!(verdicts.dkim.unwrap()[0].found, Found::TempError);
