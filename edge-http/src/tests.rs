@@ -21,7 +21,15 @@ fn start() -> Office {
     metrics::with_local_recorder(&recorder, || {
         metrics::counter!("postroad_tests_total").increment(3);
     });
-    let server = Server {
+    let server = server(&engines);
+    let operator = Operator::new(engines, server.drain.clone(), recorder.handle());
+    let address = serve(&server, router(Arc::new(operator)));
+    Office { world, server, address }
+}
+
+/// A server without TLS and with usual limits.
+pub(crate) fn server(engines: &Engines) -> Server {
+    Server {
         clock: engines.clock.clone(),
         tasks: engines.tasks.clone(),
         tls: None,
@@ -29,7 +37,11 @@ fn start() -> Office {
         pace: Pace::default(),
         drain: Drain::new(),
         span: tracing::Span::none(),
-    };
+    }
+}
+
+/// Serves the pages on a free port.
+pub(crate) fn serve(server: &Server, pages: Router) -> std::net::SocketAddr {
     let listener = Listener {
         protocol: Protocol::Http,
         address: "127.0.0.1:0".parse().unwrap(),
@@ -38,18 +50,22 @@ fn start() -> Office {
     };
     let bound = listener.bind().unwrap();
     let address = bound.address();
-    let operator = Operator::new(engines, server.drain.clone(), recorder.handle());
-    super::start(&server, bound, router(Arc::new(operator)));
-    Office { world, server, address }
+    super::start(server, bound, pages);
+    address
 }
 
-async fn get(office: &Office, path: &str) -> String {
-    let mut stream = TcpStream::connect(office.address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+/// The whole answer for a page of this host.
+pub(crate) async fn ask(address: std::net::SocketAddr, host: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+async fn get(office: &Office, path: &str) -> String {
+    ask(office.address, "x", path).await
 }
 
 #[tokio::test]
