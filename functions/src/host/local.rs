@@ -12,6 +12,7 @@ mod reports;
 
 use std::collections::BTreeMap;
 
+use engine::{Event, Subscription};
 use mail::{Instant, Timestamp};
 use store::Store;
 use tokio::sync::watch;
@@ -55,8 +56,7 @@ impl Local {
         if functions.deliver {
             let deliver = deliver::Loop::new(store.clone(), stopping.clone());
             running.push(tasks.spawn("deliver", deliver.run()));
-            let items = items::Loop::new(store.clone(), stopping.clone());
-            running.push(tasks.spawn("items", items.run()));
+            running.push(tasks.spawn("items", items::run(store.clone(), stopping.clone())));
         }
         if functions.maintain {
             let sweeps = maintain::Sweeps::new(store.clone(), stopping.clone());
@@ -65,8 +65,7 @@ impl Local {
             running.push(tasks.spawn("upkeep", upkeep.run()));
         }
         if functions.replicate {
-            let replicate = replicate::Loop::new(store.clone(), stopping);
-            running.push(tasks.spawn("replicate", replicate.run()));
+            running.push(tasks.spawn("replicate", replicate::run(store.clone(), stopping)));
         }
         Self { stop, running }
     }
@@ -168,6 +167,30 @@ fn instant_of(store: &Store, at: Timestamp) -> Instant {
     const FURTHEST: std::time::Duration = std::time::Duration::from_secs(3600);
     let wait = at.since(store.engines().index.now()).min(FURTHEST);
     store.engines().clock.instant().after(wait)
+}
+
+/// Waits until `next`, or until an event that `wakes`: one that was lost may have. Whether to go on:
+/// not if the process is to stop.
+async fn woken(
+    store: &Store,
+    next: Instant,
+    stopping: &mut watch::Receiver<bool>,
+    events: &mut Box<dyn Subscription>,
+    wakes: impl Fn(&Event) -> bool,
+) -> bool {
+    loop {
+        let wake = store.engines().clock.sleep_until(next);
+        tokio::select! {
+            biased;
+            () = stopped(stopping) => return false,
+            event = events.next() => {
+                if event.is_none_or(|event| wakes(&event)) {
+                    return true;
+                }
+            }
+            () = wake => return true,
+        }
+    }
 }
 
 /// Ready when the process is to stop.

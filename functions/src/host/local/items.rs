@@ -1,12 +1,12 @@
 //! Runs local items when they are due. Beside `deliver`, not in it: a look at all shards may take
 //! long on a slow store, and new mail does not wait for it.
 
-use engine::{Event, Subscription};
+use engine::Event;
 use store::rows::DuePlace;
 use store::{Announced, Store};
 use tokio::sync::watch;
 
-use super::stopped;
+use super::woken;
 use crate::handler::{Handler, Outcome};
 use crate::local_items::LocalItems;
 
@@ -14,38 +14,16 @@ use crate::local_items::LocalItems;
 const ITEMS_MAX: usize = 64;
 const PAGES_MAX: usize = 32;
 
-pub(super) struct Loop {
-    store: Store,
-    stopping: watch::Receiver<bool>,
-    events: Box<dyn Subscription>,
-}
-
-impl Loop {
-    pub(super) fn new(store: Store, stopping: watch::Receiver<bool>) -> Self {
-        let events = store.engines().events.subscribe();
-        Self { store, stopping, events }
-    }
-
-    pub(super) async fn run(mut self) {
-        let clock = self.store.engines().clock.clone();
-        let handler = LocalItems::new(self.store.clone());
-        loop {
-            due_items(&self.store, &handler).await;
-            let next = clock.instant().after(self.store.options().timing.item_retry / 2);
-            loop {
-                let wake = clock.sleep_until(next);
-                tokio::select! {
-                    biased;
-                    () = stopped(&mut self.stopping) => return,
-                    event = self.events.next() => {
-                        // New items, or something that was lost.
-                        if matches!(event, None | Some(Event::Items)) {
-                            break;
-                        }
-                    }
-                    () = wake => break,
-                }
-            }
+pub(super) async fn run(store: Store, mut stopping: watch::Receiver<bool>) {
+    let mut events = store.engines().events.subscribe();
+    let handler = LocalItems::new(store.clone());
+    loop {
+        due_items(&store, &handler).await;
+        let pause = store.options().timing.item_retry / 2;
+        let next = store.engines().clock.instant().after(pause);
+        let new = |event: &Event| matches!(event, Event::Items);
+        if !woken(&store, next, &mut stopping, &mut events, new).await {
+            return;
         }
     }
 }
