@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use mail::codec::{Malformed, Reader, put_varint};
 use mail::{RecordId, WriterId};
 
 /// The name of an object made by a function, or of an account segment, or of the body of an entry:
@@ -52,6 +53,38 @@ impl SegmentRef {
     #[must_use]
     pub const fn is_released(&self) -> bool {
         matches!(self, Self::Ingest { .. } | Self::Made { .. })
+    }
+
+    /// Writes it in full.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Ingest { writer, number } => {
+                out.push(0);
+                out.extend_from_slice(&writer.0);
+                put_varint(out, *number);
+            }
+            Self::Made { id } => {
+                out.push(1);
+                out.extend_from_slice(&id.to_bytes());
+            }
+            Self::Account { nonce } => {
+                out.push(2);
+                out.extend_from_slice(&nonce.0);
+            }
+        }
+    }
+
+    /// Reads [`Self::put`].
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match reader.byte()? {
+            0 => Self::Ingest { writer: WriterId(reader.array()?), number: reader.varint()? },
+            1 => {
+                let id = RecordId::from_bytes(reader.take(24)?).ok_or(Malformed("record id"))?;
+                Self::Made { id }
+            }
+            2 => Self::Account { nonce: ObjectNonce(reader.array()?) },
+            _ => return Err(Malformed("segment")),
+        })
     }
 }
 

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use mail::WriterId;
 use mail::codec::{Malformed, Reader, put_signed, put_varint};
 use mail::flags::FlagSet;
-use mail::{RecordId, WriterId};
 
 use super::{LEVEL, ROWS_MAX};
 use crate::packing;
-use crate::place::{ObjectNonce, SegmentRef};
+use crate::place::SegmentRef;
 use crate::state::messages::Packed;
 use crate::state::tables::Tables;
 
@@ -53,37 +53,6 @@ impl Deltas {
     }
 }
 
-/// Writes a segment reference in full.
-pub(super) fn put_segment(out: &mut Vec<u8>, segment: SegmentRef) {
-    match segment {
-        SegmentRef::Ingest { writer, number } => {
-            out.push(0);
-            out.extend_from_slice(&writer.0);
-            put_varint(out, number);
-        }
-        SegmentRef::Made { id } => {
-            out.push(1);
-            out.extend_from_slice(&id.to_bytes());
-        }
-        SegmentRef::Account { nonce } => {
-            out.push(2);
-            out.extend_from_slice(&nonce.0);
-        }
-    }
-}
-
-pub(super) fn take_segment(reader: &mut Reader<'_>) -> Result<SegmentRef, Malformed> {
-    Ok(match reader.byte()? {
-        0 => SegmentRef::Ingest { writer: WriterId(reader.array()?), number: reader.varint()? },
-        1 => {
-            let id = RecordId::from_bytes(reader.take(24)?).ok_or(Malformed("record id"))?;
-            SegmentRef::Made { id }
-        }
-        2 => SegmentRef::Account { nonce: ObjectNonce(reader.array()?) },
-        _ => return Err(Malformed("checkpoint: segment")),
-    })
-}
-
 /// The block of these rows.
 pub(super) fn encode<'a>(
     rows: impl Iterator<Item = &'a Packed> + Clone,
@@ -123,7 +92,7 @@ pub(super) fn encode<'a>(
     for number in &segments.1 {
         // Inline bodies have a place before a checkpoint is made.
         let known = tables.segment_at(*number).expect("every message of a checkpoint has a place");
-        put_segment(&mut out, known.segment);
+        known.segment.put(&mut out);
     }
     columns.iter().for_each(|column| out.extend_from_slice(column));
     packing::marked(&out, LEVEL)
@@ -146,7 +115,7 @@ pub(super) fn decode(bytes: &[u8], tables: &mut Tables) -> Result<Vec<Packed>, M
     let segments = r.count(count)?;
     let segments: Vec<u32> = (0..segments)
         .map(|_| {
-            let segment = take_segment(r)?;
+            let segment = SegmentRef::take(r)?;
             tables.known_segment(segment).ok_or(Malformed("checkpoint: unknown segment"))
         })
         .collect::<Result<_, _>>()?;

@@ -9,12 +9,11 @@ use mail::flags::{KEYWORD_BYTES_MAX, Keyword};
 use mail::uidset::UidSet;
 use mail::{Account, RecordId, Seq, Timestamp, WriterId};
 
-use super::block::{put_segment, take_segment};
 use super::{ChunkPart, Got, LEVEL, SummaryChunk, Wanted, block, wanted};
 use crate::change::{Effect, MailboxId, SpecialUse};
 use crate::entry::Totals;
 use crate::packing;
-use crate::place::{ObjectNonce, Slot};
+use crate::place::{ObjectNonce, SegmentRef, Slot};
 use crate::rows::{CheckpointRef, Phase};
 use crate::state::fences::Fences;
 use crate::state::mailbox::MailboxData;
@@ -276,7 +275,7 @@ fn put_state(out: &mut Vec<u8>, state: &State) {
     let segments: Vec<_> = state.tables.segments().collect();
     put_varint(out, segments.len() as u64);
     for known in segments {
-        put_segment(out, known.segment);
+        known.segment.put(out);
         for number in [known.records, known.bytes, known.since.0, known.first.0, known.touched.0] {
             put_varint(out, number);
         }
@@ -293,7 +292,7 @@ fn put_state(out: &mut Vec<u8>, state: &State) {
     for (seq, gone) in state.fences.iter() {
         put_varint(out, seq.0);
         match gone {
-            LetGo::Segment(segment) => put_segment(out, *segment),
+            LetGo::Segment(segment) => segment.put(out),
             LetGo::EntryBody(nonce) => {
                 out.push(3);
                 out.extend_from_slice(&nonce.0);
@@ -329,7 +328,7 @@ fn put_window(out: &mut Vec<u8>, state: &State) {
     let mut table: Vec<_> = segments.iter().map(|(segment, number)| (*number, *segment)).collect();
     table.sort_unstable();
     put_varint(out, table.len() as u64);
-    table.iter().for_each(|(_, segment)| put_segment(out, *segment));
+    table.iter().for_each(|(_, segment)| segment.put(out));
     put_varint(out, state.window.len() as u64);
     let mut writer = None;
     for (record, windowed) in &state.window {
@@ -349,7 +348,7 @@ fn put_window(out: &mut Vec<u8>, state: &State) {
 
 fn take_window(r: &mut Reader<'_>) -> Result<BTreeMap<RecordId, Windowed>, Malformed> {
     let count = r.count(LIST_MAX)?;
-    let segments: Vec<_> = (0..count).map(|_| take_segment(r)).collect::<Result<_, _>>()?;
+    let segments: Vec<_> = (0..count).map(|_| SegmentRef::take(r)).collect::<Result<_, _>>()?;
     let count = r.count(LIST_MAX)?;
     let mut window = BTreeMap::new();
     let mut writer = WriterId([0; 16]);
@@ -390,7 +389,7 @@ fn take_fences(r: &mut Reader<'_>) -> Result<Fences, Malformed> {
             r.byte()?;
             LetGo::EntryBody(ObjectNonce(r.array()?))
         } else {
-            LetGo::Segment(take_segment(r)?)
+            LetGo::Segment(SegmentRef::take(r)?)
         };
         fences.push(seq, gone);
     }
@@ -411,7 +410,7 @@ fn take_state(r: &mut Reader<'_>, account: Account) -> Result<(State, Totals), M
     state.next_validity = r.varint32()?;
     state.next_arrival = r.varint32()?;
     for _ in 0..r.count(LIST_MAX)? {
-        let segment = take_segment(r)?;
+        let segment = SegmentRef::take(r)?;
         let (live, live_bytes) = (0, 0);
         let (records, bytes) = (r.varint()?, r.varint()?);
         let (since, first, touched) =

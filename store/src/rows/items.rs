@@ -6,7 +6,7 @@ use mail::{RecordId, Timestamp};
 
 use super::ingest::Lease;
 use super::{RowValue, put_list, put_text, shard_of, take_list};
-use crate::place::{ObjectNonce, SegmentRef, Slot};
+use crate::place::{SegmentRef, Slot};
 
 /// Most recipients of one item.
 pub const RECIPIENTS_MAX: usize = 100;
@@ -313,40 +313,6 @@ fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-fn put_slot(out: &mut Vec<u8>, slot: Slot) {
-    match slot.segment {
-        SegmentRef::Ingest { writer, number } => {
-            out.push(0);
-            out.extend_from_slice(&writer.0);
-            put_varint(out, number);
-        }
-        SegmentRef::Made { id } => {
-            out.push(1);
-            out.extend_from_slice(&id.to_bytes());
-        }
-        SegmentRef::Account { nonce } => {
-            out.push(2);
-            out.extend_from_slice(&nonce.0);
-        }
-    }
-    put_varint(out, u64::from(slot.index));
-}
-
-fn take_slot(reader: &mut Reader<'_>) -> Result<Slot, Malformed> {
-    let segment = match reader.byte()? {
-        0 => {
-            SegmentRef::Ingest { writer: mail::WriterId(reader.array()?), number: reader.varint()? }
-        }
-        1 => {
-            let id = RecordId::from_bytes(reader.take(24)?).ok_or(Malformed("record id"))?;
-            SegmentRef::Made { id }
-        }
-        2 => SegmentRef::Account { nonce: ObjectNonce(reader.array()?) },
-        _ => return Err(Malformed("segment")),
-    };
-    Ok(Slot { segment, index: reader.varint32()? })
-}
-
 impl RowValue for Item {
     const NAME: &'static str = "item row";
     const VERSION_MAX: u8 = 3;
@@ -364,7 +330,8 @@ impl RowValue for Item {
         self.lease.iter().for_each(|lease| lease.put(out));
         put_varint(out, self.fence);
         put_varint(out, u64::from(self.tries));
-        put_slot(out, self.place);
+        self.place.segment.put(out);
+        put_varint(out, u64::from(self.place.index));
         put_list(out, &self.recipients, RECIPIENTS_MAX, |out, one| {
             put_varint(out, u64::from(one.envelope));
             put_text(out, &one.path, PATH_BYTES_MAX)?;
@@ -414,7 +381,7 @@ impl RowValue for Item {
         };
         let fence = reader.varint()?;
         let tries = reader.varint32()?;
-        let place = take_slot(reader)?;
+        let place = Slot { segment: SegmentRef::take(reader)?, index: reader.varint32()? };
         let recipients = take_list(reader, RECIPIENTS_MAX, |r| {
             let envelope = r.varint32()?;
             let path = r.str(PATH_BYTES_MAX)?.to_owned();
