@@ -1,25 +1,18 @@
 //! Debian's exim, unpacked beside Postfix, with which it cannot be installed.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use tempfile::TempDir;
-
-use super::{Setup, maildir};
-use crate::wait;
-use crate::zones::{free_port, open_to_all};
+use super::{Peer, Place, Setup};
 
 /// Who it runs as: built into it.
 const USER: &str = "Debian-exim";
 
 /// One instance; stopped on drop.
 #[derive(Debug)]
-pub struct Exim {
-    child: Child,
-    dir: TempDir,
-    address: SocketAddr,
-}
+pub struct Exim(Peer);
 
 /// Where `cargo xtask test` unpacks it.
 fn program() -> PathBuf {
@@ -33,80 +26,25 @@ impl Exim {
     /// If it does not start (it needs root, and `cargo xtask test` must have unpacked it).
     #[must_use]
     pub fn start(setup: &Setup<'_>) -> Self {
-        let dir = tempfile::Builder::new().prefix("exim-").tempdir().unwrap();
-        let top = dir.path();
-        open_to_all(top);
-        for folder in ["spool", "log", "mail"] {
-            std::fs::create_dir_all(top.join(folder)).unwrap();
-        }
-        std::fs::copy(program(), top.join("exim4")).unwrap();
-        std::fs::copy(&setup.certificate.chain, top.join("certificate")).unwrap();
-        std::fs::copy(&setup.certificate.key, top.join("key")).unwrap();
-        let address = setup.at.unwrap_or_else(free_port);
-        std::fs::write(top.join("conf"), conf(top, setup, address)).unwrap();
-        let status = Command::new("chown")
-            .arg(USER)
-            .args(["spool", "log", "mail", "key"])
-            .current_dir(top)
-            .status();
-        assert!(status.unwrap().success());
-        let log = std::fs::File::create(top.join("stderr")).unwrap();
+        let place = Place::new("exim", setup, &["spool", "log", "mail"]);
+        std::fs::copy(program(), place.path("exim4")).unwrap();
+        std::fs::copy(&setup.certificate.chain, place.path("certificate")).unwrap();
+        std::fs::copy(&setup.certificate.key, place.path("key")).unwrap();
+        std::fs::write(place.path("conf"), conf(place.dir.path(), setup, place.address)).unwrap();
+        place.give(USER, &["spool", "log", "mail", "key"]);
         // Not as root: it would give up the rights it needs for a configuration that is not its own.
-        let mut child = Command::new("setpriv")
-            .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
-            .arg(top.join("exim4"))
-            .arg("-C")
-            .arg(top.join("conf"))
-            .args(["-bdf", "-q1s"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        wait::until("exim to listen", || {
-            let said = || std::fs::read_to_string(top.join("stderr")).unwrap_or_default();
-            assert!(matches!(child.try_wait(), Ok(None)), "exim ended: {}", said());
-            TcpStream::connect(address).ok()
-        });
-        Self { child, dir, address }
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What it has delivered, with CRLF line ends.
-    #[must_use]
-    pub fn mail(&self) -> Vec<Vec<u8>> {
-        maildir(&self.dir.path().join("mail"))
-    }
-
-    /// Waits until it has delivered so many messages.
-    #[must_use]
-    pub fn wait_for(&self, count: usize) -> Vec<Vec<u8>> {
-        wait::until(&format!("{count} messages at exim; it says:\n{}", self.log()), || {
-            Some(self.mail()).filter(|all| all.len() >= count)
-        })
-    }
-
-    /// What it said.
-    #[must_use]
-    pub fn log(&self) -> String {
-        let read = |name: &str| {
-            std::fs::read_to_string(self.dir.path().join("log").join(name)).unwrap_or_default()
-        };
-        read("main") + &read("panic")
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
+        command.arg(place.path("exim4")).arg("-C").arg(place.path("conf")).args(["-bdf", "-q1s"]);
+        Self(place.start(&mut command, "mail", &["log/main", "log/panic"]))
     }
 }
 
-impl Drop for Exim {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            super::tell(&self.log());
-        }
-        crate::zones::stop(&mut self.child);
+impl Deref for Exim {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.0
     }
 }
 

@@ -1,22 +1,15 @@
 //! Debian's Postfix in a folder of its own.
 
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-use super::{Setup, maildir};
-use crate::wait;
-use crate::zones::{free_port, open_to_all};
+use super::{Peer, Place, Setup};
 
 /// One instance; stopped on drop.
 #[derive(Debug)]
-pub struct Postfix {
-    child: Child,
-    dir: TempDir,
-    address: SocketAddr,
-}
+pub struct Postfix(Peer);
 
 impl Postfix {
     /// Starts one.
@@ -24,80 +17,31 @@ impl Postfix {
     /// If it does not start (it needs root).
     #[must_use]
     pub fn start(setup: &Setup<'_>) -> Self {
-        let dir = tempfile::Builder::new().prefix("postfix-").tempdir().unwrap();
-        let address = setup.at.unwrap_or_else(free_port);
-        open_to_all(dir.path());
-        for folder in ["etc", "queue", "data", "mail"] {
-            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
-        }
-        for (owner, folder) in [("postfix", "data"), ("nobody", "mail")] {
-            let status = Command::new("chown").arg(owner).arg(dir.path().join(folder)).status();
-            assert!(status.unwrap().success());
-        }
-        std::fs::write(dir.path().join("etc/main.cf"), main_cf(dir.path(), setup, address))
-            .unwrap();
-        std::fs::write(dir.path().join("etc/master.cf"), master_cf(address)).unwrap();
-        let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
-        let child = Command::new("/usr/sbin/postfix")
-            .arg("-c")
-            .arg(dir.path().join("etc"))
-            .arg("start-fg")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        wait::until("postfix to listen", || TcpStream::connect(address).ok());
-        Self { child, dir, address }
+        let place = Place::new("postfix", setup, &["etc", "queue", "data", "mail"]);
+        place.give("postfix", &["data"]);
+        place.give("nobody", &["mail"]);
+        let main = main_cf(place.dir.path(), setup, place.address);
+        std::fs::write(place.path("etc/main.cf"), main).unwrap();
+        std::fs::write(place.path("etc/master.cf"), master_cf(place.address)).unwrap();
+        let mut command = Command::new("/usr/sbin/postfix");
+        command.arg("-c").arg(place.path("etc")).arg("start-fg");
+        Self(place.start(&mut command, "mail/all", &["log"]))
     }
+}
 
-    /// Where it listens.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
+impl Deref for Postfix {
+    type Target = Peer;
 
-    /// What it has delivered, with CRLF line ends.
-    #[must_use]
-    pub fn mail(&self) -> Vec<Vec<u8>> {
-        maildir(&self.dir.path().join("mail/all"))
-    }
-
-    /// The files that it has delivered, one a recipient.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        let folder = std::fs::read_dir(self.dir.path().join("mail/all/new"));
-        folder.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
-    }
-
-    /// Waits until it has delivered so many messages.
-    #[must_use]
-    pub fn wait_for(&self, count: usize) -> Vec<Vec<u8>> {
-        wait::until(&format!("{count} messages at postfix; it says:\n{}", self.log()), || {
-            Some(self.mail()).filter(|all| all.len() >= count)
-        })
-    }
-
-    /// What it said.
-    #[must_use]
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.path().join("log")
+    fn deref(&self) -> &Peer {
+        &self.0
     }
 }
 
 impl Drop for Postfix {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            super::tell(&self.log());
-        }
         let mut stop = Command::new("/usr/sbin/postfix");
-        stop.arg("-c").arg(self.dir.path().join("etc")).arg("abort");
+        stop.arg("-c").arg(self.0.dir.path().join("etc")).arg("abort");
         stop.stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
-        crate::zones::stop(&mut self.child);
     }
 }
 
