@@ -13,6 +13,7 @@
 
 mod body;
 mod build;
+mod copy;
 mod index;
 mod read;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 
 pub use body::{BIG_FRAMES_AT, Body, Framer, NewBody, big_head};
 pub use build::{Builder, NewRecord, tombstone_object};
+pub use copy::Copying;
 pub use index::{Frame, Index, IndexRecord, Kind, Location, Locations, Read, Tombstone, tombstone};
 pub use read::{Reading, SegmentDamaged};
 

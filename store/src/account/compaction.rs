@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use engine::{Put, WriteError};
 use mail::RecordId;
 
 use super::{AccountLog, ChangeError, LogError};
 use crate::change::{Change, Move};
 use crate::names;
 use crate::place::{ObjectNonce, SegmentRef, Slot};
-use crate::segment::{Builder, Index, NewRecord};
+use crate::segment::{Builder, Copying, Index, IndexRecord, NewRecord};
 use crate::state::{Held, State};
 
 /// What a copy made.
@@ -40,6 +41,10 @@ impl AccountLog {
             let index = self.bodies.index(&key).await?;
             let Some(index) = index else { return Err(LogError::Behind) };
             for one in of_one {
+                if self.is_large(&index, one) {
+                    self.stream(&key, &index, one, &mut copied).await?;
+                    continue;
+                }
                 let record = self.record(&key, &index, one).await?;
                 target.add(one, &record, &mut copied).await?;
             }
@@ -55,9 +60,7 @@ impl AccountLog {
         index: &Index,
         held: &Held,
     ) -> Result<NewRecord, LogError> {
-        let at = usize::try_from(held.slot.index).unwrap_or(usize::MAX);
-        let damaged = |what: &str| LogError::Damaged(format!("{}: {what}", held.record).into());
-        let record = index.records.get(at).ok_or_else(|| damaged("not in its segment"))?;
+        let record = named(index, held)?;
         let own = self.bodies.bytes(key, record.location.stored_range()).await?;
         let own = own.ok_or(LogError::Behind)?;
         let big = match record.location.big_range() {
@@ -67,7 +70,54 @@ impl AccountLog {
             }
             None => None,
         };
-        NewRecord::copied(record, &own, big.as_ref()).ok_or_else(|| damaged("checksum"))
+        NewRecord::copied(record, &own, big.as_ref()).ok_or_else(|| damaged(held, "checksum"))
+    }
+
+    /// Whether a record is no small segment by itself: then it gets one of its own, and is never in
+    /// memory as a whole (I8).
+    fn is_large(&self, index: &Index, held: &Held) -> bool {
+        let small = self.cx.options.upkeep.small_segment_bytes;
+        named(index, held).is_ok_and(|record| record.location.copied_bytes() >= small)
+    }
+
+    /// Copies one record into a segment of its own, piece by piece.
+    async fn stream(
+        &self,
+        key: &engine::ObjectKey,
+        index: &Index,
+        held: &Held,
+        copied: &mut Copied,
+    ) -> Result<(), LogError> {
+        let record = named(index, held)?;
+        let mut builder = Builder::account(self.cx.nonce());
+        let number = builder.add(held.record, &NewRecord::streamed(record));
+        let nonce = ObjectNonce(self.cx.engines.random.bytes());
+        let target = names::account_segment(self.account, nonce);
+        self.sights.note(nonce, self.seq());
+        let mut writer = self.cx.engines.objects.put_streaming(&target).await?;
+        for part in builder.finish() {
+            writer.write(part).await?;
+        }
+        let mut copying = Copying::new(&record.location);
+        while let Some((big, range)) = copying.wanted() {
+            let from = big.map_or_else(|| key.clone(), names::big);
+            let bytes = self.bodies.bytes(&from, range).await?.ok_or(LogError::Behind)?;
+            copying.take(&bytes).map_err(|_| damaged(held, "checksum"))?;
+            writer.write(bytes).await?;
+        }
+        copying.finish().map_err(|_| damaged(held, "checksum"))?;
+        match writer.finish().await {
+            Ok(Put::Stored) => {}
+            // The name is fresh, and nothing refers to it: for the caller nothing has happened, and
+            // what is there is an orphan.
+            Ok(Put::Exists(_)) => return Err(LogError::Behind),
+            Err(WriteError::Unknown(cause)) => return Err(WriteError::Unavailable(cause).into()),
+            Err(error) => return Err(error.into()),
+        }
+        copied.segments += 1;
+        let to = Slot { segment: SegmentRef::Account { nonce }, index: number };
+        copied.moves.insert(held.arrival, Move { arrival: held.arrival, record: held.record, to });
+        Ok(())
     }
 
     /// Gives records their new places and lets those of `segments` go that nothing of this account
@@ -129,6 +179,16 @@ impl AccountLog {
             Err(ChangeError::Log(error)) => Err(error),
         }
     }
+}
+
+/// A record in its segment's index.
+fn named<'a>(index: &'a Index, held: &Held) -> Result<&'a IndexRecord, LogError> {
+    let at = usize::try_from(held.slot.index).unwrap_or(usize::MAX);
+    index.records.get(at).ok_or_else(|| damaged(held, "not in its segment"))
+}
+
+fn damaged(held: &Held, what: &str) -> LogError {
+    LogError::Damaged(format!("{}: {what}", held.record).into())
 }
 
 /// The account segment being filled.

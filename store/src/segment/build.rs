@@ -1,12 +1,12 @@
 //! Putting a segment together.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use engine::Nonce;
 use mail::codec::put_varint;
 use mail::{Envelope, RecordId, Timestamp};
 
-use super::body::{NewBody, digest};
+use super::body::NewBody;
+use super::copy::Copying;
 use super::index::{Frame, Head, IndexRecord, Kind, Location, Tombstone, Writers};
 use super::{
     ACCOUNT_SEGMENT_BYTES_MAX, ACCOUNT_SEGMENT_RECORDS_MAX, HEAD_BYTES, PREFIX_BYTES_MAX,
@@ -75,30 +75,31 @@ impl NewRecord {
             (Some(_), Some(frames)) => frames.clone(),
             _ => return None,
         };
-        let stored = split_frames(location, &frames)?;
-        let prefix = location.prefix.unpack(&prefix_stored, location.prefix_raw_bytes as usize)?;
-        let mut context = Context::new(&SHA256);
-        let mut left = location.body.raw_bytes;
-        for (frame, stored) in location.body.frames.iter().zip(&stored) {
-            let raw_bytes = usize::try_from(left.min(super::FRAME_BYTES as u64)).ok()?;
-            context.update(&frame.unpack(stored, raw_bytes)?);
-            left -= raw_bytes as u64;
-        }
-        context.update(&prefix);
-        if digest(context) != location.sha256 {
-            return None;
-        }
-        Some(Self {
+        let mut copying = Copying::new(location);
+        copying.take(&prefix_stored).ok()?;
+        copying.take(&frames).ok()?;
+        copying.finish().ok()?;
+        let mut copied = Self::streamed(record);
+        copied.body.stored = split_frames(location, &frames)?;
+        Some(Self { prefix_stored, ..copied })
+    }
+
+    /// The same without its bytes: they are written behind the head of the segment that is made of
+    /// it alone, as a [`Copying`] names them.
+    #[must_use]
+    pub fn streamed(record: &IndexRecord) -> Self {
+        let location = &record.location;
+        Self {
             received: record.received,
             envelope: None,
             verdicts: record.verdicts.clone(),
             summary: record.summary.clone(),
             prefix: location.prefix,
-            prefix_stored,
+            prefix_stored: Bytes::new(),
             prefix_raw_bytes: location.prefix_raw_bytes,
-            body: NewBody::copied(location.body.clone(), stored, location.sha256),
+            body: NewBody::copied(location.body.clone(), Vec::new(), location.sha256),
             sha256: location.sha256,
-        })
+        }
     }
 
     /// Bytes that it adds to a segment, about.

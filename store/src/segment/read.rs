@@ -36,6 +36,12 @@ impl Location {
         self.offset..self.offset + u64::from(self.prefix.stored) + body
     }
 
+    /// Bytes that a copy of it takes, body and all.
+    #[must_use]
+    pub fn copied_bytes(&self) -> u64 {
+        u64::from(self.prefix.stored) + self.body.stored_bytes()
+    }
+
     /// The bytes of all frames in the `big/` object.
     #[must_use]
     pub fn big_range(&self) -> Option<(RecordId, Range<u64>)> {
