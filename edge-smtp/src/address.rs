@@ -1,5 +1,6 @@
 //! Which addresses mail is taken for, and which an account may send as.
 
+use mail::srs::{self, NotReversed};
 use mail::{Address, Recipient};
 use proto::smtp::{Reply, Role};
 use store::directory::{Entry, Expanded, Resolution};
@@ -11,10 +12,18 @@ use crate::session::Caller;
 impl Caller {
     /// RCPT TO: is there somebody of ours who gets it, with room for it, and may this client bring
     /// it?
-    pub(crate) async fn recipient(&self, recipient: &Recipient) -> Result<(), Reply> {
+    pub(crate) async fn recipient(&mut self, recipient: &Recipient) -> Result<(), Reply> {
         let address = recipient.path.address();
         let answer = match self.welcome(address) {
-            Ok(()) => self.deliverable(address).await,
+            Ok(()) => match self.stands_for(address).await {
+                Ok(None) => self.deliverable(address).await,
+                Ok(Some(original)) => {
+                    let leads = self.leads_back(&original).await;
+                    self.returns.insert(address.clone(), original.into());
+                    leads
+                }
+                Err(refused) => Err(refused),
+            },
             refused => refused,
         };
         let answer = answer.and_then(|()| self.patient(address));
@@ -44,6 +53,44 @@ impl Caller {
         match greylist.wait(self.peer.address, self.sender.as_ref(), address) {
             None => Ok(()),
             Some(wait) => Err(replies::come_again(wait)),
+        }
+    }
+
+    /// The sender whom an address of ours stands for, made when we forwarded (SRS): a report comes
+    /// back by it. Only one that we made, and not too long ago, so that nobody has anything relayed
+    /// by it (I9); and only from the null sender, for nobody writes to it.
+    async fn stands_for(&self, address: &Address) -> Result<Option<Address>, Reply> {
+        let (Role::Mx, Some(key)) = (self.role(), &self.shared.options.returns) else {
+            return Ok(None);
+        };
+        let today = srs::day(self.shared.store.engines().index.now());
+        let original = match srs::reverse(address, today, &|bytes| key(bytes)) {
+            Err(NotReversed::Ordinary) => return Ok(None),
+            other => other,
+        };
+        let domain = self.shared.store.directory().domain(address.domain()).await;
+        if domain.map_err(|error| replies::no_directory(&error))?.is_none() {
+            return Ok(None);
+        }
+        match original {
+            Ok(_) if self.sender.is_some() => Err(replies::reports_only()),
+            Ok(original) => Ok(Some(original)),
+            Err(NotReversed::Expired) => Err(replies::no_longer()),
+            Err(NotReversed::Forged | NotReversed::Ordinary) => Err(replies::no_such_user()),
+        }
+    }
+
+    /// Whether a report can go on to the sender whom it is for.
+    async fn leads_back(&self, original: &Address) -> Result<(), Reply> {
+        let resolution = self.shared.store.directory().resolve(original).await;
+        match resolution.map_err(|error| replies::no_directory(&error))? {
+            Resolution::NotOurDomain
+                if !self.shared.options.leaving.leads_to(original.domain()) =>
+            {
+                Err(replies::no_way_back())
+            }
+            Resolution::NoSuchUser => Err(replies::no_such_user()),
+            _ => Ok(()),
         }
     }
 

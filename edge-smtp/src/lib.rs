@@ -23,7 +23,7 @@ mod tests;
 pub use options::{Daily, Leaving, Options};
 pub use policy::{
     Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, NoVerifier,
-    PolicyOptions, SpamFilter, SpamOptions, spf_of,
+    OwnSpf, PolicyOptions, SpamFilter, SpamOptions, spf_of,
 };
 pub use service::Smtp;
 pub use session::{Session, Stored};

@@ -40,6 +40,11 @@ impl Message {
     /// Nothing is written yet (I12).
     pub(crate) async fn begin(caller: &Caller, mut envelope: Envelope) -> Result<Self, Refusal> {
         // I6: who is named twice gets one copy.
+        for recipient in &mut envelope.recipients {
+            if let Some(original) = caller.returns.get(recipient.path.address()) {
+                recipient.path = original.clone();
+            }
+        }
         let mut seen = BTreeSet::new();
         envelope.recipients.retain(|recipient| seen.insert(recipient.path.address().clone()));
         let filter = filter(caller).map_err(|_| Ok(replies::out_of_step()))?;
@@ -106,6 +111,9 @@ impl Message {
         let (mut verdicts, mut signatures) = (None, Vec::new());
         match caller.role() {
             Role::Mx => {
+                if scanned.counts.delivered_to > 0 {
+                    incoming::circles(&self.envelope, &taken, caller).await?;
+                }
                 verdicts = incoming::judge(&self.envelope, &taken, caller, client).await?;
             }
             Role::Submission => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mail::Domain;
+use mail::{Domain, srs};
 use proto::sasl;
 use proto::smtp::Config;
 
@@ -37,6 +37,9 @@ pub struct Options {
     pub hide_client: bool,
     /// What an account may send in a day.
     pub daily: Daily,
+    /// Senders that we rewrote when we forwarded are known by it, and reports for them taken; `None`:
+    /// they are nobody.
+    pub returns: Option<srs::Key>,
 }
 
 /// What an account may send in a day; `None`: any number.
@@ -65,6 +68,7 @@ impl Options {
             hide_client: false,
             daily: Daily::default(),
             leaving: Leaving::default(),
+            returns: None,
         }
     }
 }

@@ -38,7 +38,7 @@ pub use blocklists::{Blocklist, Blocklists, ListAction};
 pub use greylist::{Greylist, GreylistOptions};
 use lookups::Lookups;
 pub use options::{Action, PolicyOptions};
-pub use own::spf_of;
+pub use own::{OwnSpf, spf_of};
 pub use spam::{SpamFilter, SpamOptions};
 
 /// A message, and what is known of how it came.

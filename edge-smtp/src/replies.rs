@@ -110,6 +110,21 @@ pub(crate) fn no_such_user() -> Reply {
     reply(550, (1, 1), "No such user here")
 }
 
+/// A rewritten sender of ours, but not from the null sender.
+pub(crate) fn reports_only() -> Reply {
+    reply(550, (7, 1), "This address takes reports only")
+}
+
+/// A rewritten sender of ours, of long ago.
+pub(crate) fn no_longer() -> Reply {
+    reply(550, (1, 6), "This address was for reports, and is no longer valid")
+}
+
+/// A rewritten sender of ours whose domain we send nothing to.
+pub(crate) fn no_way_back() -> Reply {
+    reply(550, (1, 2), "Mail to the sender's domain is not sent from here")
+}
+
 /// C3
 pub(crate) fn no_relay() -> Reply {
     reply(550, (7, 1), "We do not relay, and this domain is not ours")
@@ -135,6 +150,11 @@ pub(crate) fn not_your_from() -> Reply {
 /// RFC 5321 §6.3
 pub(crate) fn loops() -> Reply {
     reply(554, (4, 6), "Too many hops, this message goes in circles")
+}
+
+/// One of the recipients has forwarded it before.
+pub(crate) fn forwards_back() -> Reply {
+    reply(554, (4, 6), "This address has forwarded this message before, it goes in circles")
 }
 
 pub(crate) fn header_too_large() -> Reply {

@@ -1,9 +1,10 @@
 //! One connection: answers the core's questions, keeps the message under way.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use mail::Path;
+use mail::{Address, Path};
 use net::{Edge, Gone, Out, Peer};
 use proto::smtp::{Answer, Ask, Reply, Role, Sender, Server};
 use store::Receipt;
@@ -43,6 +44,8 @@ pub(crate) struct Caller {
     pub(crate) sender: Option<Path>,
     /// Which lists have the client, once they were asked.
     pub(crate) listed: Option<Listed>,
+    /// Recipients of the transaction that are rewritten senders, and whom they stand for.
+    pub(crate) returns: BTreeMap<Address, Path>,
 }
 
 impl fmt::Debug for Session {
@@ -53,8 +56,15 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(crate) const fn new(shared: Arc<Shared>, peer: Peer) -> Self {
-        let caller =
-            Caller { shared, peer, account: None, declared: 0, sender: None, listed: None };
+        let caller = Caller {
+            shared,
+            peer,
+            account: None,
+            declared: 0,
+            sender: None,
+            listed: None,
+            returns: BTreeMap::new(),
+        };
         Self { caller, message: None }
     }
 
@@ -93,6 +103,7 @@ impl Caller {
     async fn sender(&mut self, sender: &Sender) -> Result<(), Reply> {
         self.declared = sender.size.unwrap_or(0);
         self.sender = sender.path.clone();
+        self.returns.clear();
         if self.shared.store.space().is_full().await {
             return Err(replies::no_room());
         }

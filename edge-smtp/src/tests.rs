@@ -1,6 +1,7 @@
 //! The edge on a real store over in-memory engines, spoken to through an in-process pipe.
 
 mod checks;
+mod forwarding;
 mod office;
 mod submission;
 

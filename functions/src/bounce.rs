@@ -1,17 +1,20 @@
 //! `bounce`: tells senders what became of their mail (RFC 3461, RFC 3464).
 //!
-//! **Wakes it:** the due row of an item whose state is `bouncing`. **Reads:** the item, its record,
+//! **Wakes it:** the due row of an item whose state is `bouncing`: one that the relay gave up or, for
+//! who asked for it, sent; or one that `deliver` made to tell of what was delivered. **Reads:** the item, its record,
 //! the directory, the log of the sender's account. **Writes:** the report as `made/<id>`, an entry or
 //! an item that takes it to the sender, then the item.
 //!
 //! **A second run is harmless** [e, j]: the report's id derives from the item and counts its reports,
 //! so it is made once; the sender's log is read before the item is seen to be still `bouncing`, and
 //! only then is anything appended, where ids in the window are left out; the item says that its
-//! sender was told only after the report has a successor.
+//! sender was told only after the report has a successor, and only of whom the report names: what
+//! was taken since comes in the next one [d].
 //!
 //! **Upholds:** I1, I6, D2 (nothing is ever told to the null sender), at most one final report per
 //! recipient.
 
+mod arrived;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -19,9 +22,10 @@ mod tests;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use engine::{Version, WriteError};
+use mail::srs::{self, NotReversed};
 use mail::{BodyType, Envelope, Path, Recipient, RecordId, trace};
 use store::place::{SegmentRef, Slot};
-use store::rows::{Delay, Item, ItemKey, ItemState, PlanAccount, RecipientState};
+use store::rows::{Delay, Item, ItemKey, ItemKind, ItemState, PlanAccount, RecipientState};
 use store::segment::{Index, IndexRecord};
 use store::{Announced, DeliverError, Delivered, Delivery, Made, Store};
 
@@ -69,16 +73,43 @@ impl Bounce {
         let record = index.as_ref().and_then(|index| index.records.get(at));
         let record = record.ok_or("the record of an open item is not there")?;
         let envelope = record.envelope.as_ref().ok_or("an item's record has no envelope")?;
-        if let Some(sender) = &envelope.sender
-            && !self.tell(due, &item, version, record, sender).await?
-        {
+        if !self.arrived(due, &item, version).await? {
             return Ok(Outcome::Done);
         }
-        self.told(due, item, version).await?;
+        let mut told = ending(&item);
+        if let Some(sender) = self.sender_of(envelope).await? {
+            match self.tell(due, &item, version, record, &sender).await? {
+                Some(of) => told = of,
+                None => return Ok(Outcome::Done),
+            }
+        }
+        self.told(due, item, version, &told).await?;
         Ok(Outcome::Done)
     }
 
-    /// Makes the report and takes it to the sender; `false`: somebody else was here.
+    /// Who is told. A sender that we rewrote ourselves, when the message came back to us or went
+    /// through us twice, stands for another.
+    async fn sender_of(&self, envelope: &Envelope) -> Result<Option<Path>, Error> {
+        let (Some(sender), Some(forwarding)) = (&envelope.sender, &self.identity.forwarding) else {
+            return Ok(envelope.sender.clone());
+        };
+        let address = sender.address();
+        if self.store.directory().domain(address.domain()).await?.is_none() {
+            return Ok(Some(sender.clone()));
+        }
+        let today = srs::day(self.store.engines().index.now());
+        match srs::reverse(address, today, &|bytes| (forwarding.mac)(bytes)) {
+            Ok(original) => Ok(Some(original.into())),
+            Err(NotReversed::Ordinary) => Ok(Some(sender.clone())),
+            Err(why @ (NotReversed::Forged | NotReversed::Expired)) => {
+                tracing::warn!(%sender, %why, "nobody is told of what was not delivered");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes the report and takes it to the sender: the numbers of the recipients whose end it tells.
+    /// `None`: somebody else was here.
     async fn tell(
         &self,
         due: &Announced,
@@ -86,13 +117,14 @@ impl Bounce {
         version: Version,
         record: &IndexRecord,
         sender: &Path,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<u8>>, Error> {
         let id = report_id(&due.item, item.reports);
         let now = self.store.engines().index.now();
         let made = report::Source {
             store: &self.store,
             options: &self.options,
             identity: &self.identity,
+            key: &due.item,
             item,
             record,
             now,
@@ -108,11 +140,17 @@ impl Bounce {
         let signed = signatures(&self.store, &self.identity.domain, &content, now).await;
         let prefix = Bytes::from(trace::return_path(None) + &signed);
         let cause = (due.item.clone(), item.reports);
-        let made = Made { id, envelope, at: now, prefix, content: content.into(), cause };
+        let content = content.into();
+        let made = Made { id, envelope, at: now, prefix, content, cause, told: ending(item) };
         self.store.make(made).await?;
         let place = Slot { segment: SegmentRef::Made { id }, index: 0 };
         let index = self.store.index_of(place).await?.ok_or("a report is not there")?;
-        self.take(due, version, place, &index).await
+        if !self.take(due, version, place, &index).await? {
+            return Ok(None);
+        }
+        // [j]: what counts is the report that is there, whoever made it.
+        let told = index.records.first().and_then(store::told_by);
+        Ok(Some(told.map_or_else(|| ending(item), <[u8]>::to_vec)))
     }
 
     /// Takes a report that is there to whom its sender's address is: accounts here, or items.
@@ -150,6 +188,7 @@ impl Bounce {
                 }
             }
             for one in &page.items {
+                let one = (one, &page.items[..]);
                 make_item(&self.store, place.segment, index, one, "a report for nobody").await?;
             }
         }
@@ -159,12 +198,21 @@ impl Bounce {
         Ok(true)
     }
 
-    /// The sender knows.
-    async fn told(&self, due: &Announced, mut item: Item, version: Version) -> Result<(), Error> {
-        for recipient in &mut item.recipients {
-            if recipient.state == RecipientState::Failed {
-                recipient.state = RecipientState::Told;
-            }
+    /// The sender knows what became of these.
+    async fn told(
+        &self,
+        due: &Announced,
+        mut item: Item,
+        version: Version,
+        of: &[u8],
+    ) -> Result<(), Error> {
+        for number in of {
+            let Some(recipient) = item.recipients.get_mut(usize::from(*number)) else { continue };
+            recipient.state = match recipient.state {
+                RecipientState::Failed => RecipientState::Told,
+                RecipientState::Taken => RecipientState::Delivered,
+                other => other,
+            };
         }
         if item.delay == Delay::Due {
             item.delay = Delay::Told;
@@ -173,8 +221,12 @@ impl Bounce {
         item.lease = None;
         let any = |state| item.recipients.iter().any(|one| one.state == state);
         let items = self.store.items();
-        let written = if any(RecipientState::Open) {
-            item.state = ItemState::Waiting;
+        let more = any(RecipientState::Failed) || any(RecipientState::Taken);
+        let written = if more || any(RecipientState::Open) {
+            // A report waits here for what is not delivered yet, and for what is to be told next.
+            if !more && due.item.kind != ItemKind::Report {
+                item.state = ItemState::Waiting;
+            }
             item.due = self.store.engines().index.now().after(self.options.retry_min);
             items.put_off(due, &item, version, None).await.map(|_| ())
         } else {
@@ -187,6 +239,13 @@ impl Bounce {
             Err(error) => Err(Box::new(error)),
         }
     }
+}
+
+/// The numbers of the recipients whose end is to be told.
+fn ending(item: &Item) -> Vec<u8> {
+    let ends = |state| matches!(state, RecipientState::Failed | RecipientState::Taken);
+    let numbered = (0..=u8::MAX).zip(&item.recipients);
+    numbered.filter(|(_, one)| ends(one.state)).map(|(number, _)| number).collect()
 }
 
 /// The id of an item's report number `reports`, counted from 0: derived from the item [j].

@@ -28,6 +28,8 @@ pub struct Egress {
     pub name: Arc<str>,
     /// Source address; `None` leaves it to the system.
     pub source: Option<IpAddr>,
+    /// Its address as others see it; `None`: not known.
+    pub public: Option<IpAddr>,
     /// What it says in EHLO.
     pub hello: String,
     /// Egresses of one network are refused together ([`Scope::Net`]).
@@ -114,9 +116,11 @@ pub fn choose(
 ) -> Choice {
     let mut wait: Option<Timestamp> = None;
     let mut best: Option<(bool, usize)> = None;
-    // A pin to what was refused itself meanwhile, or is no egress any more, holds nothing back.
+    // A pin to what was refused itself meanwhile, or is no egress any more, or none for this sender,
+    // holds nothing back.
     let pinned = past.pinned.as_ref().filter(|name| {
-        !past.refused.contains_key(*name) && egresses.iter().any(|one| one.name == **name)
+        !past.refused.contains_key(*name)
+            && egresses.iter().any(|one| one.name == **name && allowed(one))
     });
     for (number, egress) in egresses.iter().enumerate() {
         let pinned = pinned.is_none_or(|name| *name == egress.name);

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use engine::{Version, WriteError};
 use mail::{Account, Seq, WriterId};
 use store::place::SegmentRef;
-use store::rows::{Attempt, Item, ItemKind, ItemState, Plan, PlanAccount, RecipientState};
+use store::rows::{
+    Attempt, Item, ItemKind, ItemState, Plan, PlanAccount, PlanItem, RecipientState,
+};
 use store::segment::Index;
 use store::{AccountLog, Announced, DeliverError, Delivered, Delivery, LogError, Store, names};
 
@@ -118,7 +120,7 @@ impl LocalItems {
         let pages = self.pages(due, item, &index, writer, number).await?;
         let mut stays = pages.is_empty().then_some(Stays::Nobody);
         for page in &pages {
-            match self.page(due, item, version, &index, page).await? {
+            match self.page(due, item, version, &index, (page, stays.is_some())).await? {
                 Ended::Closed => return Ok(None),
                 Ended::All => {}
                 // Whom the others cannot wait for.
@@ -138,7 +140,7 @@ impl LocalItems {
         item: &Item,
         version: Version,
         index: &Index,
-        page: &Plan,
+        (page, late): (&Plan, bool),
     ) -> Result<Ended, Error> {
         let segment = item.place.segment;
         let (mut deliveries, mut ended) = (Vec::new(), Ended::All);
@@ -166,8 +168,15 @@ impl LocalItems {
                 Err(error) => return Err(Box::new(error)),
             }
         }
+        let mut all = page.items.clone();
+        if late || !matches!(ended, Ended::All) {
+            // As long as this one is open, not all have it.
+            let recipients = item.recipients.iter().map(|to| to.envelope).collect();
+            all.push(PlanItem::new(due.item.clone(), recipients));
+        }
         for one in &page.items {
-            make_item(&self.store, segment, index, one, "no way to deliver it yet").await?;
+            let why = "no way to deliver it yet";
+            make_item(&self.store, segment, index, (one, &all), why).await?;
         }
         Ok(ended)
     }

@@ -18,6 +18,7 @@ mod job;
 mod offer;
 mod options;
 mod outcome;
+mod passing;
 mod queue;
 mod scout;
 mod seal;
@@ -47,8 +48,9 @@ use sites::Sites;
 
 pub(crate) use outcome::{notify_of, parse_said};
 
-pub use offer::{Forwarding, Mac};
+pub use offer::Forwarding;
 pub use options::Options;
+pub use passing::{Spf, SpfSays};
 
 /// Fresh items of this process that may wait to be taken.
 const FRESH_MAX: usize = 1_000;
@@ -62,6 +64,8 @@ pub struct Outside {
     pub routes: Routes,
     /// How mail that is forwarded is rewritten; `None`: senders stay as they are.
     pub forwarding: Option<Forwarding>,
+    /// Tells through which egresses mail of our domains may leave; `None`: through any.
+    pub spf: Option<Arc<dyn Spf>>,
 }
 
 impl std::fmt::Debug for Outside {
@@ -79,6 +83,8 @@ struct Shared {
     holder: WriterId,
     queue: Mutex<Queue>,
     sites: Sites,
+    /// Which egresses SPF passes for domains of ours.
+    known: passing::Known,
     /// Items that were begun under their first lease, and whose end is not written yet [f].
     begun: Mutex<BTreeSet<ItemKey>>,
     /// Held while due rows move to a destination's own place, and while its marker goes: none is
@@ -159,6 +165,7 @@ impl Relay {
             holder,
             queue: Mutex::new(Queue::new(bounds)),
             sites: Sites::default(),
+            known: passing::Known::default(),
             begun: Mutex::default(),
             aside: tokio::sync::Mutex::default(),
             noted: Mutex::default(),

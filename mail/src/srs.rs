@@ -9,6 +9,7 @@
 //! after [`DAYS_MAX`]. Letters of either case mean the same: some servers change them.
 
 use crate::address::{Address, Domain, LOCAL_BYTES_MAX};
+use crate::time::Timestamp;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,15 @@ const MAC_LETTERS: usize = 10;
 
 /// A keyed hash of 32 bytes (HMAC-SHA-256 with a secret of the region).
 pub type Mac<'a> = &'a dyn Fn(&[u8]) -> [u8; 32];
+
+/// A [`Mac`] that is kept.
+pub type Key = std::sync::Arc<dyn Fn(&[u8]) -> [u8; 32] + Send + Sync>;
+
+/// Days since 1970, as [`forward`] and [`reverse`] count them.
+#[must_use]
+pub const fn day(now: Timestamp) -> u64 {
+    now.seconds() / 86_400
+}
 
 /// Why an address is not rewritten back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -73,6 +73,8 @@ pub struct Counts {
     pub fields: u32,
     /// `Received` (RFC 5321 §6.3: loops are found by counting them).
     pub received: u32,
+    /// `Delivered-To`: whoever forwarded it says so.
+    pub delivered_to: u32,
     /// `From`.
     pub from: u32,
     /// `Date`.
@@ -397,6 +399,7 @@ impl Counts {
         let is = |known: &str| u32::from(name.eq_ignore_ascii_case(known.as_bytes()));
         self.fields = self.fields.saturating_add(1);
         self.received = self.received.saturating_add(is("Received"));
+        self.delivered_to = self.delivered_to.saturating_add(is("Delivered-To"));
         self.from = self.from.saturating_add(is("From"));
         self.date = self.date.saturating_add(is("Date"));
         self.message_id = self.message_id.saturating_add(is("Message-ID"));

@@ -49,7 +49,7 @@ enum Verb {
     /// Accounts: who has mail here
     #[command(subcommand)]
     Account(verbs::AccountVerb),
-    /// Aliases: addresses that lead to others of ours
+    /// Aliases: addresses that lead to others
     #[command(subcommand)]
     Alias(verbs::AliasVerb),
     /// Mail that waits
@@ -158,7 +158,10 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             }
         }
         Verb::Account(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
-        Verb::Alias(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
+        Verb::Alias(verb) => {
+            let config = load(config)?;
+            verbs::run(&config, async |admin| verb.run(&admin, &config).await)?;
+        }
         Verb::Queue(verb) => verbs::run(&load(config)?, async |admin| verb.run(&admin).await)?,
         Verb::Refusals(verb) => {
             let config = load(config)?;

@@ -285,6 +285,9 @@ section! {
         /// Whether mail goes to the mail exchangers of its domain. Without it, only to domains with a
         /// route.
         pub mx: bool = true,
+        /// Whether mail of our own domains leaves only through egresses that their SPF passes, if any
+        /// does. Asks DNS where there are several egresses.
+        pub spf: bool = true,
         /// Networks that a mail exchanger may be in besides the public internet.
         pub networks: Vec<Network> = Vec::new(),
         /// How long a message is tried; then its sender gets it back.
@@ -336,6 +339,9 @@ section! {
     pub struct EgressSection {
         /// Source address: one of this machine's. Without one, the system chooses.
         pub address: Option<IpAddr> = None,
+        /// Its address as others see it, where that is another: behind a translator of addresses. What
+        /// SPF says of it decides whether mail of our own domains leaves through it.
+        pub public: Option<IpAddr> = None,
         /// What it says in EHLO: a host name that leads to the address as others see it. Without one,
         /// `office.hostname`.
         pub hello: Option<String> = None,

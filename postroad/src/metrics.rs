@@ -154,6 +154,18 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Connections that an egress could not begin: its address is not ours, or cannot be used.",
     ),
     (
+        "postroad_relay_spf_unknown_total",
+        Kind::Counter,
+        "",
+        "Looks at the SPF of a domain of ours that DNS did not answer: every egress was used.",
+    ),
+    (
+        "postroad_relay_spf_none_total",
+        Kind::Counter,
+        "",
+        "Looks at the SPF of a domain of ours that no egress passes: every egress was used.",
+    ),
+    (
         "postroad_relay_panics_total",
         Kind::Counter,
         "",

@@ -14,7 +14,7 @@ mod reports;
 mod sending;
 mod signals;
 
-pub(crate) use sending::{host_and_port, rules};
+pub(crate) use sending::{host_and_port, leaving, rules};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

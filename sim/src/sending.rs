@@ -3,7 +3,8 @@
 //! hangs up, and takes mail without saying so.
 //!
 //! In the end every acknowledged recipient outside was delivered to, or its sender has exactly one
-//! report; a message was sent again only after "unknown" was recorded (I1, I6, [a] to [e]).
+//! report; a message was sent again only after "unknown" was recorded (I1, I6, [a] to [e]). Who asked
+//! to be told of success (RFC 3461), of recipients here too, has heard of it once.
 
 mod check;
 mod remote;
@@ -19,7 +20,7 @@ use functions::egress::Egress;
 use functions::host::local::{Functions, Local};
 use functions::relay::{Options, Outside};
 use functions::routes::{Route, Routes};
-use mail::{Domain, Envelope, Path, Recipient};
+use mail::{Domain, Envelope, Notify, Path, Recipient};
 use net::send::{Reach, Security};
 use store::rows::{AccountRow, AddressRow, DirectoryChange, DomainRow};
 use store::{Accept, Store};
@@ -49,8 +50,11 @@ const PROCESSES: [(&str, bool, bool, bool); 4] = [
     ("deliver", true, false, false),
 ];
 
-/// What people know: (recipient, id) → fate.
-pub(crate) type Sent = Arc<Mutex<BTreeMap<(String, String), Fate>>>;
+/// What people know: (recipient, id) → what was asked, fate.
+pub(crate) type Sent = Arc<Mutex<BTreeMap<(String, String), (Notify, Fate)>>>;
+
+/// Whoever is here gets mail too.
+pub(crate) const HERE: &str = "bob@example.test";
 
 /// Plays a seed.
 pub(crate) fn seed(seed: u64, traced: bool) -> Outcome {
@@ -112,7 +116,10 @@ impl Play {
     }
 
     fn counts(&self, steps: u64) -> Counts {
-        let sent = self.sent.lock().map(|sent| sent.values().copied().collect::<Vec<_>>());
+        let fates = |sent: std::sync::MutexGuard<'_, BTreeMap<_, (Notify, Fate)>>| {
+            sent.values().map(|(_, fate)| *fate).collect::<Vec<_>>()
+        };
+        let sent = self.sent.lock().map(fates);
         Counts::of_sending(&sent.unwrap_or_default(), steps)
     }
 
@@ -159,7 +166,11 @@ impl Play {
             local.relay(&store, relay_options(), outside(&self.remote, &store));
         }
         if *bounce {
-            let identity = Identity { host: "mx.example.test".into(), domain: DOMAIN.into() };
+            let identity = Identity {
+                host: "mx.example.test".into(),
+                domain: DOMAIN.into(),
+                forwarding: None,
+            };
             local.bounce(&store, relay_options(), identity);
         }
         self.running.insert(name, (store, local));
@@ -232,6 +243,7 @@ fn relay_options() -> Options {
     let egress = |name: &str, network: &str| Egress {
         name: name.into(),
         source: None,
+        public: None,
         hello: format!("{name}.example.test"),
         network: network.into(),
         region: "home".into(),
@@ -274,6 +286,7 @@ fn outside(remote: &Arc<Remote>, store: &Store) -> Outside {
             Arc::new(remote::NoNames),
         ),
         forwarding: None,
+        spf: None,
     }
 }
 
@@ -287,13 +300,16 @@ async fn sender(store: Store, sent: Sent, mut dice: Dice, number: usize) {
         for local in ["a", "b", "c"] {
             if to.is_empty() || dice.percent(30) {
                 let domain = OUTSIDE[dice.below(OUTSIDE.len())];
-                to.push(format!("{local}@{domain}"));
+                to.push((format!("{local}@{domain}"), notify(&mut dice)));
             }
+        }
+        if dice.percent(30) {
+            to.push((HERE.to_owned(), notify(&mut dice)));
         }
         let note = |fate| {
             if let Ok(mut sent) = sent.lock() {
-                for to in &to {
-                    sent.insert((to.clone(), id.clone()), fate);
+                for (to, notify) in &to {
+                    sent.insert((to.clone(), id.clone()), (*notify, fate));
                 }
             }
         };
@@ -302,13 +318,22 @@ async fn sender(store: Store, sent: Sent, mut dice: Dice, number: usize) {
     }
 }
 
-async fn send(store: &Store, to: &[String], id: &str) -> Fate {
+/// What a sender asks of a recipient.
+fn notify(dice: &mut Dice) -> Notify {
+    let success = Notify::SUCCESS;
+    let some = [Notify::NEVER, success, success.with(Notify::FAILURE), Notify::FAILURE];
+    if dice.percent(50) { Notify::UNSAID } else { some[dice.below(some.len())] }
+}
+
+async fn send(store: &Store, to: &[(String, Notify)], id: &str) -> Fate {
     let Ok(mut incoming) = store.ingest().begin().await else { return Fate::Refused };
     if incoming.write(&tests::message::message(id)).await.is_err() {
         return Fate::Refused;
     }
     let path = |text: &str| Path::parse(text).expect("addresses of the simulation are paths");
-    let recipients = to.iter().map(|to| Recipient::new(path(to))).collect();
+    let recipient =
+        |(to, notify): &(String, Notify)| Recipient { notify: *notify, ..Recipient::new(path(to)) };
+    let recipients = to.iter().map(recipient).collect();
     let sender = path(&format!("{}@{DOMAIN}", ACCOUNTS[0]));
     let accept = Accept {
         envelope: Envelope::new(Some(sender), recipients),

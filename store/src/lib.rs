@@ -47,7 +47,7 @@ pub use directory::Directory;
 pub use hints::Hints;
 pub use ingest::{Accept, AcceptError, Incoming, Ingest, Receipt, Taken, Whole};
 pub use items::{Announced, Hand, Items};
-pub use made::{Made, cause_of};
+pub use made::{Made, cause_of, told_by};
 pub use office::Store;
 pub use options::{Options, Reporting, Timing, Upkeep};
 pub use origin::{bare_message_id, origin, origin_of};

@@ -27,36 +27,67 @@ pub struct Made {
     /// The item that caused it, and how many reports that had before: as long as the item does not
     /// say that it knows of this one, it may be taken to where it goes again.
     pub cause: (ItemKey, u32),
+    /// Numbers of the item's recipients that it tells the end of.
+    pub told: Vec<u8>,
 }
 
-/// First byte of a cause, where verdicts begin with their version.
+/// First byte of a cause, where verdicts begin with their version; and of one that says whom it tells
+/// of.
 const CAUSE: u8 = 0xca;
+const CAUSE_TELLS: u8 = 0xcb;
 
-fn encode_cause((item, reports): &(ItemKey, u32)) -> Bytes {
-    let mut out = vec![CAUSE];
+fn encode_cause((item, reports): &(ItemKey, u32), told: &[u8]) -> Bytes {
+    let mut out = vec![CAUSE_TELLS];
     out.extend_from_slice(&reports.to_be_bytes());
+    // At most as many as an item has recipients.
+    out.push(u8::try_from(told.len()).unwrap_or(u8::MAX));
+    out.extend(told.iter().take(usize::from(u8::MAX)));
     out.extend_from_slice(&item.to_sort());
     out.into()
+}
+
+/// An item, and how many reports it had before.
+type Cause = (ItemKey, u32);
+
+/// The cause of a record, and whom it tells of, if it says.
+fn decode_cause(record: &IndexRecord) -> Option<(Cause, Option<&[u8]>)> {
+    let (first, rest) = record.verdicts.split_first()?;
+    let (reports, rest) = rest.split_at_checked(4)?;
+    let reports = u32::from_be_bytes(reports.try_into().ok()?);
+    let (told, item) = match *first {
+        CAUSE => (None, rest),
+        CAUSE_TELLS => {
+            let (count, rest) = rest.split_first()?;
+            let (told, item) = rest.split_at_checked(usize::from(*count))?;
+            (Some(told), item)
+        }
+        _ => return None,
+    };
+    Some(((ItemKey::from_sort(item)?, reports), told))
 }
 
 /// What caused a record that a function made; `None`: it says nothing of that.
 #[must_use]
 pub fn cause_of(record: &IndexRecord) -> Option<(ItemKey, u32)> {
-    let (first, rest) = record.verdicts.split_first()?;
-    let (reports, item) = rest.split_at_checked(4)?;
-    let reports = u32::from_be_bytes(reports.try_into().ok()?);
-    (*first == CAUSE).then_some((ItemKey::from_sort(item)?, reports))
+    decode_cause(record).map(|(cause, _)| cause)
+}
+
+/// Numbers of the item's recipients that a report tells the end of; `None`: it does not say.
+#[must_use]
+pub fn told_by(record: &IndexRecord) -> Option<&[u8]> {
+    decode_cause(record)?.1
 }
 
 /// Puts it, if nothing is there yet. Whoever made it before made it for the same reason, so what
 /// is there counts, whatever its bytes.
 pub(crate) async fn make(cx: &Context, made: Made) -> Result<(), WriteError> {
-    let Made { id, envelope, at, prefix, content, cause } = made;
+    let Made { id, envelope, at, prefix, content, cause, told } = made;
     let mut scanner = Scanner::new(Limits::default());
     scanner.feed(&content);
     let summary = Bytes::from(scanner.finish().summary.encode());
     let body = NewBody::of(&content);
-    let record = NewRecord::new(at, Some(envelope), encode_cause(&cause), summary, &prefix, body);
+    let record =
+        NewRecord::new(at, Some(envelope), encode_cause(&cause, &told), summary, &prefix, body);
     let record = record.ok_or(WriteError::Refused("prefix over its limit".into()))?;
     let mut builder = Builder::made(cx.nonce());
     builder.add(id, &record);

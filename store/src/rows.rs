@@ -43,8 +43,9 @@ pub use ingest::{
     fan_pages_partition, writer_key, writers_partition,
 };
 pub use items::{
-    Attempt, Delay, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind, ItemRecipient, ItemState,
-    PATHS_BYTES_MAX, RECIPIENTS_MAX, RecipientState, item_key, items_partition,
+    Attempt, DELIVERED, Delay, EXPANDED, HISTORY_MAX, ITEM_SHARDS, Item, ItemKey, ItemKind,
+    ItemRecipient, ItemState, PATHS_BYTES_MAX, RECIPIENTS_MAX, RecipientState, item_key,
+    items_partition,
 };
 pub use log::{
     CheckpointRef, Phase, Pointer, RING, entry_key, entry_slot, log_partition, pointer_key,

@@ -60,7 +60,7 @@ fn mistakes_are_one_clear_line() {
     for wrong in [
         vec!["account", "show", "nobody@example.test"],
         vec!["account", "add", "x@not-ours.test"],
-        vec!["alias", "add", "a@example.test", "someone@elsewhere.test"],
+        vec!["alias", "add", "a@example.test", "nobody@example.test"],
         vec!["domain", "remove", "missing.test"],
         vec!["queue", "show", "zz"],
     ] {

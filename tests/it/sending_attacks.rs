@@ -73,15 +73,15 @@ fn words_of_others_add_no_lines_to_a_report() {
     sink.add(Rule::say(At::Recipient, evil));
     let office = Office::start_sending(&[("far.test", sink.address())]);
     let mut smtp = login(&office);
+    // RFC 3461 §4: what ends a line when it is shown is no xtext.
     let mail = smtp.command("MAIL FROM:<alice@example.test> ENVID=a+0D+0AEvil:+20one RET=HDRS");
-    let given = mail.unwrap().code == 250;
-    if !given {
-        assert_eq!(smtp.command("MAIL FROM:<alice@example.test>").unwrap().code, 250);
-    }
+    assert_eq!(mail.unwrap().code, 501);
+    let mail = smtp.command("MAIL FROM:<alice@example.test> ENVID=a+20Evil:+20one RET=HDRS");
+    assert_eq!(mail.unwrap().code, 250);
     let orcpt = "RCPT TO:<x@far.test> NOTIFY=FAILURE ORCPT=rfc822;x+0D+0AEvil:+20two@far.test";
-    if smtp.command(orcpt).unwrap().code != 250 {
-        assert_eq!(smtp.command("RCPT TO:<x@far.test>").unwrap().code, 250);
-    }
+    assert_eq!(smtp.command(orcpt).unwrap().code, 501);
+    let orcpt = "RCPT TO:<x@far.test> NOTIFY=FAILURE ORCPT=rfc822;x+20Evil:+20two@far.test";
+    assert_eq!(smtp.command(orcpt).unwrap().code, 250);
     assert_eq!(smtp.command("DATA").unwrap().code, 354);
     smtp.stream.send(&dot_stuffed(&from_alice("evil"))).unwrap();
     assert_eq!(smtp.reply().unwrap().code, 250);

@@ -1,8 +1,9 @@
 //! What is thought of a message from outside before it is taken.
 
+use mail::header::header_length;
 use mail::report::ReportKind;
 use mail::verdicts::Found;
-use mail::{Envelope, Verdicts};
+use mail::{Envelope, Verdicts, trace};
 use proto::smtp::Session as Client;
 use store::Taken;
 
@@ -52,6 +53,29 @@ pub(super) async fn judge(
         return Err(Ok(reply));
     }
     Ok(Some(verdicts))
+}
+
+/// Refuses what one of its recipients has forwarded before (RFC 5321 §6.3): it came back, and would
+/// again. Only who leads outside puts Delivered-To there, so nobody else's is looked at.
+pub(super) async fn circles(
+    envelope: &Envelope,
+    taken: &Taken,
+    caller: &Caller,
+) -> Result<(), Refusal> {
+    let whole = taken.whole().await.map_err(|error| replies::not_stored(&error))?;
+    let header = whole.get(..header_length(&whole)).unwrap_or_default();
+    for recipient in &envelope.recipients {
+        let address = recipient.path.address();
+        if !trace::was_delivered_to(header, address) {
+            continue;
+        }
+        let expanded = caller.shared.store.directory().expand(address).await;
+        if !expanded.map_err(|error| Ok(replies::no_directory(&error)))?.outside.is_empty() {
+            tracing::warn!(peer = %caller.peer, "a forwarded message came back");
+            return Err(Ok(replies::forwards_back()));
+        }
+    }
+    Ok(())
 }
 
 /// The client's name that leads back to it.

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use engine::Clock;
 use mail::{Domain, Instant};
@@ -10,12 +11,17 @@ use net::dns::{Answer, Dns, DnsFault};
 
 use super::PolicyOptions;
 
+/// Longest time that an answer is believed, in seconds.
+const TTL_MAX: u64 = 3_600;
+
 /// DNS with a budget. What is over it gets [`DnsFault::Temporary`].
 pub(super) struct Lookups<'a> {
     dns: &'a dyn Dns,
     clock: &'a Arc<dyn Clock>,
     until: Instant,
     left: AtomicU32,
+    /// Seconds that all answers so far hold.
+    ttl: AtomicU64,
 }
 
 impl<'a> Lookups<'a> {
@@ -25,7 +31,13 @@ impl<'a> Lookups<'a> {
         options: &PolicyOptions,
     ) -> Self {
         let until = clock.instant().after(options.deadline);
-        Self { dns, clock, until, left: AtomicU32::new(options.lookups_max) }
+        Self {
+            dns,
+            clock,
+            until,
+            left: AtomicU32::new(options.lookups_max),
+            ttl: AtomicU64::new(TTL_MAX),
+        }
     }
 
     async fn ask<T>(
@@ -38,9 +50,18 @@ impl<'a> Lookups<'a> {
             return Err(DnsFault::Temporary("this message asked too much".to_owned()));
         }
         match self.clock.by(self.until, question).await {
-            Ok(answer) => Ok(answer?.records),
+            Ok(answer) => {
+                let answer = answer?;
+                self.ttl.fetch_min(answer.ttl.as_secs(), Ordering::Relaxed);
+                Ok(answer.records)
+            }
             Err(_) => Err(DnsFault::Temporary("no time left for this message".to_owned())),
         }
+    }
+
+    /// How long all answers so far hold; that there is none is believed for an hour too.
+    pub(super) fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl.load(Ordering::Relaxed))
     }
 
     /// TXT records.

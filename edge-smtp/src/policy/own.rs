@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::Clock;
 use mail::verdicts::Found;
@@ -11,6 +12,15 @@ use super::PolicyOptions;
 use super::lookups::Lookups;
 use super::spf::Check;
 
+/// How a check of ourselves ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnSpf {
+    /// The result.
+    pub found: Found,
+    /// How long it holds: the shortest time of the answers it stands on.
+    pub ttl: Duration,
+}
+
 /// What a receiver's SPF check says of mail from `domain` by `address`, which greets as `helo`.
 /// Bounded as the check of one message.
 pub async fn spf_of(
@@ -19,8 +29,9 @@ pub async fn spf_of(
     domain: &str,
     address: IpAddr,
     helo: &str,
-) -> Found {
+) -> OwnSpf {
     let lookups = Lookups::new(dns, clock, &PolicyOptions::default());
     let mut check = Check::new(&lookups, address, ("postmaster", domain), helo);
-    check.run(domain, false, helo, 0).await.0
+    let found = check.run(domain, false, helo, 0).await.0;
+    OwnSpf { found, ttl: lookups.ttl() }
 }

@@ -26,7 +26,7 @@ pub(super) fn message(text: &str) -> String {
 
 pub(super) struct Office {
     world: World,
-    engines: Engines,
+    pub(super) engines: Engines,
     service: Smtp,
     pub(super) drain: Drain,
 }
@@ -98,6 +98,8 @@ async fn fill(store: &Store, iterations: u32) {
         alias("postmaster@example.test", &["ana@example.test"]),
         alias("abuse@example.test", &["ana@example.test"]),
         alias("@catch.test", &["bob@example.test"]),
+        alias("away@example.test", &["x@far.test"]),
+        alias("half@example.test", &["ana@example.test", "x@far.test"]),
     ];
     changes.extend(account(1, "ana@example.test", iterations, |_| {}));
     changes.extend(account(2, "bob@example.test", iterations, |_| {}));

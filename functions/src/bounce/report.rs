@@ -5,12 +5,12 @@ use mail::dsn::{Action, Report, Reported, Returned};
 use mail::{Notify, Path, RecordId, Reply, Ret, Timestamp, header, trace};
 use net::send::Stage;
 use store::Store;
-use store::rows::{Delay, Item, ItemRecipient, RecipientState};
+use store::rows::{Delay, EXPANDED, Item, ItemKey, ItemKind, ItemRecipient, RecipientState};
 use store::segment::IndexRecord;
 
 use crate::handler::Error;
 use crate::refusals::Class;
-use crate::relay::{self, notify_of, parse_said};
+use crate::relay::{self, Forwarding, notify_of, parse_said};
 
 /// Longest message that is returned whole where the sender asked for that.
 const FULL_BYTES_MAX: u64 = 64 * 1024;
@@ -28,6 +28,8 @@ pub struct Identity {
     pub host: String,
     /// Whose postmaster is asked.
     pub domain: String,
+    /// How senders were rewritten of what was forwarded; `None`: they were not.
+    pub forwarding: Option<Forwarding>,
 }
 
 /// What a report is made of.
@@ -35,6 +37,7 @@ pub(super) struct Source<'a> {
     pub(super) store: &'a Store,
     pub(super) options: &'a relay::Options,
     pub(super) identity: &'a Identity,
+    pub(super) key: &'a ItemKey,
     pub(super) item: &'a Item,
     pub(super) record: &'a IndexRecord,
     pub(super) now: Timestamp,
@@ -72,6 +75,11 @@ impl Source<'_> {
         let notify = notify_of(envelope, recipient.envelope);
         match recipient.state {
             RecipientState::Failed => Some(Action::Failed),
+            RecipientState::Taken => Some(match self.key.kind {
+                ItemKind::Report if self.key.destination == EXPANDED => Action::Expanded,
+                ItemKind::Report => Action::Delivered,
+                _ => Action::Relayed,
+            }),
             RecipientState::Open if self.item.delay == Delay::Due => {
                 let wanted = notify == Notify::UNSAID || notify.contains(Notify::DELAY);
                 wanted.then_some(Action::Delayed)
@@ -85,7 +93,12 @@ impl Source<'_> {
         let given = self.record.envelope.as_ref()?.recipients.get(number)?;
         let (server, words) = parse_said(&recipient.said).unwrap_or((None, ""));
         let reply = Reply::parse(words);
-        let class = if action == Action::Failed { 5 } else { 4 };
+        let class = match action {
+            Action::Failed => 5,
+            Action::Delayed => 4,
+            Action::Delivered | Action::Relayed | Action::Expanded => 2,
+        };
+        let in_trouble = matches!(action, Action::Failed | Action::Delayed);
         let status = match reply.as_ref().and_then(|reply| reply.enhanced) {
             // RFC 3464 §2.3.4: what was given up is permanent, whatever the last words were.
             Some((_, subject, detail)) => (class, subject, detail),
@@ -102,7 +115,7 @@ impl Source<'_> {
             server: server.map(str::to_owned),
             words: words.to_owned(),
             advice: self.advice(reply.as_ref(), server, action).to_owned(),
-            attempts: self.attempts(words),
+            attempts: if in_trouble { self.attempts(words) } else { Vec::new() },
             tried: self.item.history.last().map(|attempt| at(attempt.at)),
             until: (action == Action::Delayed).then(|| at(until)),
         })
@@ -122,8 +135,10 @@ impl Source<'_> {
     }
 
     fn advice(&self, reply: Option<&Reply>, server: Option<&str>, action: Action) -> &'static str {
-        if action == Action::Delayed {
-            return "Nothing need be done now.";
+        match action {
+            Action::Failed => {}
+            Action::Delayed => return "Nothing need be done now.",
+            Action::Delivered | Action::Relayed | Action::Expanded => return "",
         }
         let Some(reply) = reply else { return "" };
         let host = server.unwrap_or_default();
@@ -131,10 +146,11 @@ impl Source<'_> {
         advice_for(finding.class)
     }
 
-    /// RFC 3461 §4.3: all of it only if asked for, and if it is not large.
+    /// RFC 3461 §4.3: all of it only if asked for, where something failed, and if it is not large.
     async fn returned(&self, ret: Option<Ret>) -> Result<Returned, Error> {
         let location = &self.record.location;
-        let full = ret == Some(Ret::Full) && location.size() <= FULL_BYTES_MAX;
+        let failed = self.item.recipients.iter().any(|one| one.state == RecipientState::Failed);
+        let full = failed && ret == Some(Ret::Full) && location.size() <= FULL_BYTES_MAX;
         let end = match full {
             true => location.size(),
             false => location.size().min(location.prefix_bytes() + HEADER_BYTES_MAX),

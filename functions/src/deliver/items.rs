@@ -7,7 +7,9 @@ use engine::WriteError;
 use mail::Account;
 use store::Store;
 use store::place::{SegmentRef, Slot};
-use store::rows::{Item, ItemKind, ItemRecipient, PlanItem};
+use store::rows::{
+    DELIVERED, EXPANDED, Item, ItemKind, ItemRecipient, ItemState, PlanItem, RecipientState,
+};
 use store::segment::{Index, IndexRecord};
 
 use super::work::Work;
@@ -38,7 +40,8 @@ impl Deliver {
                 .iter()
                 .find(|(account, _)| plan::local_destination(*account) == item.key.destination)
                 .map_or("no way to deliver it yet", |(_, why)| why);
-            make_item(&self.store, work.segment(), &work.index, item, why).await?;
+            let all = &work.claim.plan.items;
+            make_item(&self.store, work.segment(), &work.index, (item, all), why).await?;
         }
         Ok(())
     }
@@ -81,12 +84,13 @@ impl Deliver {
     }
 }
 
-/// Makes one item that a plan names. `why`: what stands in the way, for whoever looks at the queue.
+/// Makes one item that a plan names, with `all` that it names. `why`: what stands in the way, for
+/// whoever looks at the queue.
 pub(crate) async fn make_item(
     store: &Store,
     segment: SegmentRef,
     index: &Index,
-    item: &PlanItem,
+    (item, all): (&PlanItem, &[PlanItem]),
     why: &str,
 ) -> Result<(), WriteError> {
     let position = index.records.iter().position(|record| record.location.id == item.key.id);
@@ -96,7 +100,7 @@ pub(crate) async fn make_item(
         return Err(WriteError::Refused("the plan names a record that is not there".into()));
     };
     let now = store.engines().index.now();
-    let Some(mut row) = new_item(item, record, Slot { segment, index: number }) else {
+    let Some(mut row) = new_item(item, all, record, Slot { segment, index: number }) else {
         return Err(WriteError::Refused("the plan names no recipient that is there".into()));
     };
     row.due = match item.key.kind {
@@ -113,11 +117,19 @@ pub(crate) async fn make_item(
 }
 
 /// The row of an item of a plan; `None` if it is for nobody.
-fn new_item(item: &PlanItem, record: &IndexRecord, place: Slot) -> Option<Item> {
+fn new_item(item: &PlanItem, all: &[PlanItem], record: &IndexRecord, place: Slot) -> Option<Item> {
+    let names = |kinds: &[ItemKind], destination: &str, recipient: u32| {
+        all.iter().any(|other| {
+            other.key.id == item.key.id
+                && kinds.contains(&other.key.kind)
+                && (destination.is_empty() || other.key.destination == destination)
+                && other.recipients.contains(&recipient)
+        })
+    };
     let envelope = &record.envelope.as_ref()?.recipients;
     let path = |number: &u32| envelope.get(usize::try_from(*number).ok()?).map(|to| &to.path);
     let mut recipients = Vec::new();
-    let mut forwarder = String::new();
+    let (mut forwarder, mut expanded) = (String::new(), false);
     if item.targets.is_empty() {
         let to = item.recipients.iter().filter_map(|number| Some((*number, path(number)?)));
         recipients.extend(to.map(|(number, path)| ItemRecipient::new(number, path.text())));
@@ -126,6 +138,17 @@ fn new_item(item: &PlanItem, record: &IndexRecord, place: Slot) -> Option<Item> 
         forwarder = path(&number)?.address().to_string();
         let to = item.targets.iter();
         recipients.extend(to.map(|target| ItemRecipient::new(number, target.to_string())));
+        expanded = names(&[ItemKind::Report], EXPANDED, number);
+    }
+    let mut state = ItemState::Waiting;
+    if item.key.kind == ItemKind::Report {
+        state = ItemState::Bouncing;
+        for one in &mut recipients {
+            // What an item took over is not delivered yet; `bounce` sees to it when it is.
+            let waits = item.key.destination == DELIVERED
+                && names(&[ItemKind::Local, ItemKind::Fan], "", one.envelope);
+            one.state = if waits { RecipientState::Open } else { RecipientState::Taken };
+        }
     }
     let some = !recipients.is_empty();
     // Only what somebody sent is looked for by who sent it.
@@ -133,5 +156,11 @@ fn new_item(item: &PlanItem, record: &IndexRecord, place: Slot) -> Option<Item> 
         ItemKind::Remote | ItemKind::Link => store::origin_of(record).unwrap_or(0),
         _ => 0,
     };
-    some.then(|| Item { forwarder, origin, ..Item::new(record.received, place, recipients) })
+    some.then(|| Item {
+        state,
+        forwarder,
+        expanded,
+        origin,
+        ..Item::new(record.received, place, recipients)
+    })
 }

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mail::address::PATH_BYTES_MAX;
-use mail::{Account, Address, Recipient};
+use mail::{Account, Address, Notify, Recipient};
 use store::Directory;
 use store::directory::{DirectoryError, Expanded};
 use store::rows::{
-    ItemKey, ItemKind, PATHS_BYTES_MAX, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX, Plan, PlanAccount,
-    PlanItem, RECIPIENTS_MAX,
+    DELIVERED, EXPANDED, ItemKey, ItemKind, PATHS_BYTES_MAX, PLAN_BYTES_MAX, PLAN_MEMBERS_MAX,
+    Plan, PlanAccount, PlanItem, RECIPIENTS_MAX,
 };
 use store::segment::IndexRecord;
+
+use super::work::is_junk;
 
 /// Bytes of an item in a plan, without its destination and its recipients.
 const ITEM_BYTES: usize = 28;
@@ -44,7 +46,7 @@ pub(super) async fn make(
             }
             let Some(expanded) = known.get(address) else { continue };
             let recipient = u32::try_from(behind).unwrap_or(u32::MAX);
-            let others = others_of(address, expanded);
+            let others = others_of(record, one, expanded);
             let rest = [reserve, fans(to.len() - behind - 1), draft.size];
             let with = rest.into_iter().sum::<Size>().and(draft.grows(expanded, &others));
             if with.members > PLAN_MEMBERS_MAX || with.bytes > PLAN_BYTES_MAX - 8 {
@@ -78,10 +80,10 @@ pub(crate) async fn pages(
         let Some(to) = recipients(record).get(at) else { continue };
         let address = to.path.address();
         let expanded = directory.expand(address).await?;
-        draft.add(index, record, recipient, &expanded, others_of(address, &expanded));
+        draft.add(index, record, recipient, &expanded, others_of(record, to, &expanded));
     }
     let Plan { accounts, items } = draft.into_plan();
-    if accounts_only && !items.is_empty() {
+    if accounts_only && items.iter().any(|item| item.key.kind != ItemKind::Report) {
         return Ok(Vec::new());
     }
     let of_accounts = accounts.chunks(PAGE_ACCOUNTS);
@@ -267,7 +269,8 @@ struct Other {
     targets: Vec<Address>,
 }
 
-fn others_of(address: &Address, expanded: &Expanded) -> Vec<Other> {
+fn others_of(record: &IndexRecord, to: &Recipient, expanded: &Expanded) -> Vec<Other> {
+    let address = to.path.address();
     let mut remote: BTreeMap<&str, Vec<Address>> = BTreeMap::new();
     for outside in &expanded.outside {
         let targets = remote.entry(outside.domain().as_str()).or_default();
@@ -291,7 +294,31 @@ fn others_of(address: &Address, expanded: &Expanded) -> Vec<Other> {
         destination: domain.to_owned(),
         targets,
     });
-    away.chain(here).collect()
+    let told = asked(record, to, expanded).map(|told| Other {
+        kind: ItemKind::Report,
+        destination: told.to_owned(),
+        targets: Vec::new(),
+    });
+    away.chain(here).chain(told).collect()
+}
+
+/// What the sender is told of a recipient who is somebody here, as it asked to be (RFC 3461): that
+/// the one mailbox has it (§5.2.2), or that several get it (§5.2.7.3). One that only leads on says
+/// nothing itself (§5.2.7.2). Nobody is told so of spam: its sender is not who it seems.
+fn asked(record: &IndexRecord, to: &Recipient, expanded: &Expanded) -> Option<&'static str> {
+    if !to.notify.contains(Notify::SUCCESS) {
+        return None;
+    }
+    let sender = record.envelope.as_ref().and_then(|envelope| envelope.sender.as_ref());
+    if sender.is_none() || is_junk(record) {
+        return None;
+    }
+    let Expanded { accounts, elsewhere, outside, nobody, .. } = expanded;
+    match (accounts.len(), elsewhere.len() + outside.len() + nobody.len()) {
+        (1, 0) => Some(DELIVERED),
+        (0, 0 | 1) => None,
+        _ => Some(EXPANDED),
+    }
 }
 
 /// What a target takes of a plan.

@@ -191,6 +191,6 @@ pub(crate) fn arrivals(
 }
 
 /// What the edge found of the message. Verdicts that cannot be read are no reason to hide mail.
-fn is_junk(record: &IndexRecord) -> bool {
+pub(super) fn is_junk(record: &IndexRecord) -> bool {
     Verdicts::decode(&record.verdicts).is_ok_and(|verdicts| verdicts.junk)
 }

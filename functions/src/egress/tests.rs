@@ -8,6 +8,7 @@ fn egress(name: &str, network: &str) -> Egress {
     Egress {
         name: name.into(),
         source,
+        public: source,
         hello: format!("{name}.example.test"),
         network: network.into(),
         region: network.get(..1).unwrap_or_default().into(),
@@ -150,6 +151,17 @@ fn when_all_are_held_the_first_end_is_waited_for_and_refused_ones_are_not() {
     }
     assert_eq!(next(&marks, &past, NOW), Choice::None);
     assert_eq!(choose(&all, &Marks::default(), &Past::default(), NOW, &|_| false), Choice::None);
+}
+
+#[test]
+fn an_egress_that_spf_does_not_pass_is_left_out_even_where_the_message_was_pinned_to_it() {
+    let (all, marks) = (all(), Marks::default());
+    let not = |name: &'static str| move |egress: &Egress| !egress.name.starts_with(name);
+    let choice = |past: &Past, name| choose(&all, &marks, past, NOW, &not(name));
+    assert_eq!(choice(&Past::default(), "a"), Choice::Use { egress: 1, probe: false });
+    let pinned = Past { pinned: Some(all[0].name.clone()), ..Past::default() };
+    assert_eq!(choice(&pinned, "b"), Choice::Use { egress: 0, probe: false });
+    assert_eq!(choice(&pinned, "a"), Choice::Use { egress: 1, probe: false });
 }
 
 #[test]

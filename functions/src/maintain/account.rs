@@ -138,7 +138,7 @@ pub(super) async fn is_done(
     let concerns = |key: &ItemKey| match key.kind {
         ItemKind::Local => key.destination == ours,
         ItemKind::Fan | ItemKind::Parked => true,
-        ItemKind::Remote | ItemKind::Link => false,
+        ItemKind::Remote | ItemKind::Link | ItemKind::Report => false,
     };
     Ok(claim.state == ClaimState::Done
         && Reached::of(store, writer, number, &claim, concerns).await?.is_some())

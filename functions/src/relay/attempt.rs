@@ -84,7 +84,9 @@ impl Shared {
         match ended {
             Ok(reply) if reply.is_positive() => {
                 left.progress = true;
-                self.taken(job, &ends, &taken, &reply).await;
+                // RFC 3461 §5.2.2: who knows DSN tells the sender, else we do.
+                let tells = line.channel.welcome().features.dsn;
+                self.taken(job, (&ends, tells), &taken, &reply).await;
             }
             Ok(reply) => {
                 for at in taken {
@@ -105,11 +107,18 @@ impl Shared {
     }
 
     /// These recipients were taken.
-    async fn taken(&self, job: &mut Job, ends: &Ends, taken: &[usize], reply: &Reply) {
+    async fn taken(
+        &self,
+        job: &mut Job,
+        (ends, tells): (&Ends, bool),
+        taken: &[usize],
+        reply: &Reply,
+    ) {
         let egress = &self.options.egresses[ends.egress];
         let now = self.now();
         for at in taken {
-            outcome::taken(&mut job.item, *at);
+            let words = outcome::said(Some(&ends.host), reply);
+            outcome::taken(&mut job.item, &job.envelope, *at, (!tells).then_some(words.as_str()));
         }
         outcome::attempted(&mut job.item, now, &egress.name, format!("{}: {reply}", ends.host));
         metrics::counter!("postroad_relay_recipients_total", "result" => "taken")
@@ -186,7 +195,9 @@ impl Shared {
             permanent: reply.is_permanent(),
             egress,
             sender: job.sender_domain(),
-            spf_elsewhere: false,
+            spf_elsewhere: job.passing.as_ref().is_some_and(|passing| {
+                passing.elsewhere(egress, |name| job.past.refused.contains_key(name))
+            }),
             now: self.now(),
         };
         let marks = self.sites.marks(&destination);

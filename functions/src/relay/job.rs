@@ -10,6 +10,7 @@ use store::segment::IndexRecord;
 
 use super::Shared;
 use super::outcome;
+use super::passing::Passing;
 use crate::egress::Past;
 use crate::handler::Error;
 
@@ -25,6 +26,8 @@ pub(super) struct Job {
     pub(super) envelope: Envelope,
     /// What happened in this round.
     pub(super) past: Past,
+    /// Egresses that SPF passes for its sender, where that is one of ours.
+    pub(super) passing: Option<Arc<Passing>>,
     /// Until when it is ours, by our own clock.
     pub(super) ours_until: Instant,
     /// Numbers of recipients that are still to be tried in this round.
@@ -185,6 +188,7 @@ impl Job {
         let pinned: Option<Arc<str>> =
             (!item.egress.is_empty()).then(|| item.egress.as_str().into());
         let past = Past { pinned, ..Past::default() };
-        Self { due, item, version, record, envelope, past, ours_until, open }
+        let passing = None;
+        Self { due, item, version, record, envelope, past, passing, ours_until, open }
     }
 }

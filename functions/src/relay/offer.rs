@@ -1,32 +1,22 @@
 //! An item as it is offered to another server; what changes when an address of ours forwards it.
 
-use std::sync::Arc;
-
-use mail::{Address, Path, Timestamp, dsn, srs};
+use mail::{Address, Notify, Path, Timestamp, dsn, srs};
 use net::send::{Offer, OfferedRecipient};
 use store::Store;
 
 use super::job::Job;
 
-/// A keyed hash.
-pub type Mac = dyn Fn(&[u8]) -> [u8; 32] + Send + Sync;
-
 /// How mail that is forwarded outside is rewritten.
 #[derive(Clone)]
 pub struct Forwarding {
     /// HMAC-SHA-256 with a secret of the region.
-    pub mac: Arc<Mac>,
+    pub mac: srs::Key,
 }
 
 impl std::fmt::Debug for Forwarding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Forwarding").finish_non_exhaustive()
     }
-}
-
-/// Days since 1970.
-pub(crate) const fn day(now: Timestamp) -> u64 {
-    now.seconds() / 86_400
 }
 
 /// The offer of the recipients `open` of a job.
@@ -57,7 +47,8 @@ pub(super) async fn offer(
             let original = given.path.text();
             original.is_ascii().then(|| format!("rfc822;{}", dsn::to_xtext(original)))
         });
-        Some(OfferedRecipient { path, notify: given.notify, orcpt })
+        let notify = notify_on(given.notify, job.item.expanded);
+        Some(OfferedRecipient { path, notify, orcpt })
     });
     Offer {
         sender,
@@ -68,6 +59,16 @@ pub(super) async fn offer(
         body: job.envelope.body,
         smtputf8: job.envelope.smtputf8,
     }
+}
+
+/// RFC 3461 §5.2.7.3 (c): of several who get it in the place of one, none tells of success; and who
+/// asked for nothing else wants to hear of nothing else.
+const fn notify_on(given: Notify, expanded: bool) -> Notify {
+    if !expanded || !given.contains(Notify::SUCCESS) {
+        return given;
+    }
+    let rest = Notify(given.0 & !Notify::SUCCESS.0);
+    if rest.0 == 0 { Notify::NEVER } else { rest }
 }
 
 /// The address of ours that forwards it, if one does.
@@ -89,7 +90,7 @@ async fn rewritten(
         return sender.clone();
     }
     let mac = &*forwarding.mac;
-    match srs::forward(sender.address(), by.domain(), day(now), &|bytes| mac(bytes)) {
+    match srs::forward(sender.address(), by.domain(), srs::day(now), &|bytes| mac(bytes)) {
         Some(address) => address.into(),
         // Longer than a local part may be: as it came; SPF may fail, nothing is lost.
         None => sender.clone(),

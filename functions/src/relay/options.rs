@@ -55,6 +55,7 @@ impl Default for Options {
             egresses: vec![Egress {
                 name: Arc::from("default"),
                 source: None,
+                public: None,
                 hello: "localhost".to_owned(),
                 network: Arc::from("default"),
                 region: Arc::from("home"),

@@ -29,11 +29,21 @@ pub(crate) fn parse_said(said: &str) -> Option<(Option<&str>, &str)> {
     Some(((server != "-").then_some(server), words))
 }
 
-/// A recipient was taken.
-pub(super) fn taken(item: &mut Item, at: usize) {
-    if let Some(recipient) = item.recipients.get_mut(at) {
-        recipient.state = RecipientState::Delivered;
-        recipient.said.clear();
+/// A recipient was taken. `words`: of a server that tells the sender nothing itself, so that we do if
+/// the sender asked for it (RFC 3461 §5.2.3).
+pub(super) fn taken(item: &mut Item, envelope: &Envelope, at: usize, words: Option<&str>) {
+    let expanded = item.expanded;
+    let Some(recipient) = item.recipients.get_mut(at) else { return };
+    recipient.state = RecipientState::Delivered;
+    recipient.said.clear();
+    let asked = notify_of(envelope, recipient.envelope).contains(Notify::SUCCESS);
+    if let Some(words) = words
+        && asked
+        && !expanded
+        && envelope.sender.is_some()
+    {
+        recipient.state = RecipientState::Taken;
+        item.say(at, words);
     }
 }
 
@@ -84,8 +94,8 @@ pub(super) fn conclude(
     }
     let any = |state| item.recipients.iter().any(|one| one.state == state);
     let open = any(RecipientState::Open);
-    let failed = any(RecipientState::Failed);
-    if !open && !failed {
+    let to_tell = any(RecipientState::Failed) || any(RecipientState::Taken);
+    if !open && !to_tell {
         let all_taken = !any(RecipientState::Told);
         item.state = if all_taken { ItemState::Delivered } else { ItemState::Failed };
         return End::Finished;
@@ -99,7 +109,7 @@ pub(super) fn conclude(
         let told = envelope.sender.is_some() && open.clone().any(wanted);
         item.delay = if told { Delay::Due } else { Delay::Told };
     }
-    if failed || item.delay == Delay::Due {
+    if to_tell || item.delay == Delay::Due {
         item.state = ItemState::Bouncing;
         item.due = now;
         return End::Report;
@@ -124,4 +134,70 @@ fn wait(
 pub(crate) fn notify_of(envelope: &Envelope, number: u32) -> Notify {
     let at = usize::try_from(number).unwrap_or(usize::MAX);
     envelope.recipients.get(at).map_or(Notify::UNSAID, |to| to.notify)
+}
+
+#[cfg(test)]
+mod tests {
+    use mail::{Path, Recipient, WriterId};
+    use store::place::{SegmentRef, Slot};
+    use store::rows::ItemRecipient;
+
+    use super::*;
+
+    fn item() -> Item {
+        let segment = SegmentRef::Ingest { writer: WriterId([1; 16]), number: 1 };
+        let to = vec![ItemRecipient::new(0, "a@far.test")];
+        Item::new(Timestamp(1), Slot { segment, index: 0 }, to)
+    }
+
+    fn envelope(notify: Notify) -> Envelope {
+        let path = |text| Path::parse(text).unwrap();
+        let to = Recipient { notify, ..Recipient::new(path("a@far.test")) };
+        Envelope::new(Some(path("ana@example.test")), vec![to])
+    }
+
+    /// How an item ends that a server took, or refused for good.
+    fn end(mut item: Item, envelope: &Envelope, words: Option<&str>, fails: bool) -> ItemState {
+        match fails {
+            true => failed(&mut item, 0, "mx 550 5.1.1 no"),
+            false => taken(&mut item, envelope, 0, words),
+        }
+        let options = Options::default();
+        conclude(&mut item, envelope, Timestamp(2), &options, None, |time| time);
+        item.state
+    }
+
+    #[test]
+    fn success_is_told_by_us_where_nobody_else_does_and_somebody_asked() {
+        let words = Some("mx.far.test 250 2.0.0 yes");
+        let asked = envelope(Notify::SUCCESS.with(Notify::FAILURE));
+        assert_eq!(end(item(), &asked, words, false), ItemState::Bouncing);
+        // The other server does.
+        assert_eq!(end(item(), &asked, None, false), ItemState::Delivered);
+        // It was told that it was expanded.
+        let expanded = Item { expanded: true, ..item() };
+        assert_eq!(end(expanded, &asked, words, false), ItemState::Delivered);
+        for notify in [Notify::UNSAID, Notify::NEVER, Notify::FAILURE.with(Notify::DELAY)] {
+            assert_eq!(end(item(), &envelope(notify), words, false), ItemState::Delivered);
+        }
+        // D2
+        let nobody = Envelope { sender: None, ..asked };
+        assert_eq!(end(item(), &nobody, words, false), ItemState::Delivered);
+    }
+
+    #[test]
+    fn failure_is_told_unless_somebody_does_not_want_to_know() {
+        for (notify, told) in [
+            (Notify::UNSAID, true),
+            (Notify::FAILURE, true),
+            (Notify::NEVER, false),
+            (Notify::SUCCESS, false),
+            (Notify::DELAY, false),
+        ] {
+            let state = if told { ItemState::Bouncing } else { ItemState::Failed };
+            assert_eq!(end(item(), &envelope(notify), None, true), state, "{notify:?}");
+        }
+        let nobody = Envelope { sender: None, ..envelope(Notify::FAILURE) };
+        assert_eq!(end(item(), &nobody, None, true), ItemState::Failed);
+    }
 }

@@ -102,8 +102,7 @@ impl Shared {
         let clock = self.clock();
         clock.sleep(*wait).await;
         *wait = (*wait * 2).min(WAITS.1);
-        let delivered =
-            job.item.recipients.iter().any(|one| one.state == RecipientState::Delivered);
+        let delivered = job.item.recipients.iter().any(|one| is_taken(one.state));
         // A 250 is written whatever the fence [d].
         delivered && clock.instant() < job.ours_until.after(self.options.lease)
             || clock.instant() < job.ours_until
@@ -152,14 +151,20 @@ fn others_go_on(item: &Item) -> bool {
     item.lease.is_some() && open
 }
 
+/// Whether another server has it.
+const fn is_taken(state: RecipientState) -> bool {
+    matches!(state, RecipientState::Delivered | RecipientState::Taken)
+}
+
 /// Adds recipients that `other` knows to be taken; whether there were any.
 fn add_taken(item: &mut Item, other: &Item) -> bool {
     let mut any = false;
     for (here, there) in item.recipients.iter_mut().zip(&other.recipients) {
         let same = here.envelope == there.envelope && here.path == there.path;
         let open = matches!(here.state, RecipientState::Open | RecipientState::Failed);
-        if same && open && there.state == RecipientState::Delivered {
-            here.state = RecipientState::Delivered;
+        if same && open && is_taken(there.state) {
+            here.state = there.state;
+            here.said.clone_from(&there.said);
             any = true;
         }
     }

@@ -125,6 +125,7 @@ fn outside(servers: &Arc<Servers>, store: &Store) -> Outside {
         dialer: Arc::new(Dial(servers.clone(), store.engines().clock.clone())),
         routes: Routes::new(routes, false, Reach::Anywhere, BTreeSet::new(), Arc::new(NoNames)),
         forwarding: None,
+        spf: None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::dial::{Line, NoLine};
 use super::job::Job;
 use super::outcome::End;
 use super::{Shared, outcome};
-use crate::egress::{Choice, Verdict, choose};
+use crate::egress::{Choice, Egress, Verdict, choose};
 
 /// Connections that one item opens in one round; egresses and reconnections together.
 const ROUNDS_MAX: usize = 16;
@@ -94,6 +94,7 @@ impl Worker<'_> {
     async fn send(&mut self, mut job: Job) -> Next {
         let mut permanent = false;
         let mut after = None;
+        job.passing = self.shared.passing(&job).await;
         for _ in 0..ROUNDS_MAX {
             if job.open.is_empty() {
                 break;
@@ -101,7 +102,9 @@ impl Worker<'_> {
             let marks = self.shared.sites.marks(self.destination);
             let egresses = &self.shared.options.egresses;
             let now = self.shared.now();
-            match choose(egresses, &marks, &job.past, now, &|_| true) {
+            let passing = job.passing.clone();
+            let allowed = |egress: &Egress| passing.as_ref().is_none_or(|of| of.allows(egress));
+            match choose(egresses, &marks, &job.past, now, &allowed) {
                 Choice::Use { egress, .. } => {
                     match self.line_through(egress, !is_report(&job)).await {
                         Ok(()) => {

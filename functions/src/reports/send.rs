@@ -167,13 +167,21 @@ impl Reports {
         let signed = signatures(&self.store, own.from.domain().as_str(), &content, now).await;
         let prefix = Bytes::from(trace::return_path(None) + &signed);
         let cause = (key.clone(), 0);
-        let made = Made { id, envelope, at: now, prefix, content: content.into(), cause };
+        let made = Made {
+            id,
+            envelope,
+            at: now,
+            prefix,
+            content: content.into(),
+            cause,
+            told: Vec::new(),
+        };
         self.store.make(made).await?;
         let segment = SegmentRef::Made { id };
         let index = self.store.index_of(Slot { segment, index: 0 }).await?;
         let index = index.ok_or("a report is not there")?;
         let item = PlanItem::new(key, vec![0]);
-        make_item(&self.store, segment, &index, &item, "a report for nobody").await?;
+        make_item(&self.store, segment, &index, (&item, &[]), "a report for nobody").await?;
         tracing::info!(domain, %to, ?kind, record = %id, "a report was made");
         count(kind);
         Ok(())

@@ -1,11 +1,12 @@
-//! Aliases: addresses that lead to other addresses of ours.
+//! Aliases: addresses that lead to other addresses, of ours or outside.
 
 use mail::{Address, Domain};
 use serde::Serialize;
+use store::Directory;
 use store::directory::{ListCursor, Resolution};
 use store::rows::{AddressRow, DirectoryChange};
 
-use super::{Admin, AdminError, address, own_address};
+use super::{Admin, AdminError, address};
 
 const PAGE: usize = 1_000;
 /// Most targets of an alias.
@@ -18,20 +19,33 @@ pub struct AliasInfo {
     pub alias: String,
     /// Where it leads.
     pub targets: Vec<String>,
+    /// Those of them that are not ours: mail for the alias is forwarded to them.
+    pub outside: Vec<String>,
 }
 
 impl AliasInfo {
-    fn new(alias: &Address, targets: &[Address]) -> Self {
-        let targets = targets.iter().map(ToString::to_string).collect();
-        Self { alias: alias.to_string(), targets }
+    async fn new(
+        directory: &Directory,
+        alias: &Address,
+        all: &[Address],
+    ) -> Result<Self, AdminError> {
+        let (mut targets, mut outside) = (Vec::new(), Vec::new());
+        for target in all {
+            targets.push(target.to_string());
+            if directory.domain(target.domain()).await?.is_none() {
+                outside.push(target.to_string());
+            }
+        }
+        Ok(Self { alias: alias.to_string(), targets, outside })
     }
 }
 
 impl Admin {
-    /// Makes an alias to one or more addresses of ours. `@example.org` is a catch-all.
+    /// Makes an alias to one or more addresses. `@example.org` is a catch-all. To those that are not
+    /// ours mail is forwarded, under a sender of ours.
     /// # Errors
-    /// [`AdminError::Exists`] if the address is anybody's, [`AdminError::Invalid`] if a target is
-    /// not ours, or as [`AdminError`] says.
+    /// [`AdminError::Exists`] if the address is anybody's, [`AdminError::NotFound`] if a target
+    /// of a domain of ours is nobody's, or as [`AdminError`] says.
     pub async fn add_alias(
         &self,
         alias: &str,
@@ -53,7 +67,13 @@ impl Admin {
             }
             let mut wanted = Vec::new();
             for target in targets {
-                let target = own_address(directory, target).await?;
+                let target = address(target)?;
+                if target.domain().is_literal() {
+                    return Err(AdminError::invalid(
+                        format!("{target} names no domain"),
+                        "write it like ana@example.org",
+                    ));
+                }
                 if target == alias {
                     return Err(AdminError::invalid(
                         format!("{alias} cannot lead to itself"),
@@ -73,7 +93,7 @@ impl Admin {
                     "name at least one; let an alias lead to others for more",
                 ));
             }
-            let told = AliasInfo::new(&alias, &wanted);
+            let told = AliasInfo::new(directory, &alias, &wanted).await?;
             Ok((vec![DirectoryChange::Address(alias, AddressRow::Alias(wanted))], told))
         })
         .await
@@ -97,7 +117,7 @@ impl Admin {
                     if let Some(AddressRow::Alias(targets)) =
                         directory.address(&address).await?.as_deref()
                     {
-                        all.push(AliasInfo::new(&address, targets));
+                        all.push(AliasInfo::new(directory, &address, targets).await?);
                     }
                 }
                 cursor = next;

@@ -310,8 +310,14 @@ fn parse_name(name: &str) -> Option<ItemKey> {
     (destination.len() <= 255).then_some(ItemKey { id, kind, destination, k })
 }
 
-const KINDS: [ItemKind; 5] =
-    [ItemKind::Remote, ItemKind::Link, ItemKind::Fan, ItemKind::Local, ItemKind::Parked];
+const KINDS: [ItemKind; 6] = [
+    ItemKind::Remote,
+    ItemKind::Link,
+    ItemKind::Fan,
+    ItemKind::Local,
+    ItemKind::Parked,
+    ItemKind::Report,
+];
 
 const fn kind_name(kind: ItemKind) -> &'static str {
     match kind {
@@ -320,6 +326,7 @@ const fn kind_name(kind: ItemKind) -> &'static str {
         ItemKind::Fan => "fan",
         ItemKind::Local => "local",
         ItemKind::Parked => "parked",
+        ItemKind::Report => "report",
     }
 }
 
@@ -338,6 +345,7 @@ pub(super) const fn recipient_state(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Open => "open",
         RecipientState::Delivered => "delivered",
+        RecipientState::Taken => "taken",
         RecipientState::Failed => "failed",
         RecipientState::Told => "returned",
     }

@@ -33,10 +33,16 @@ async fn domains_accounts_and_aliases_come_and_go() {
     let again = admin.add_account(new("ana@EXAMPLE.test")).await;
     assert!(matches!(again, Err(AdminError::Exists { .. })));
     let ana = ["ana@example.test".to_owned()];
+    for nobody in ["nobody@example.test", "bo@[192.0.2.1]"] {
+        assert!(admin.add_alias("x@example.test", &[nobody.to_owned()]).await.is_err());
+    }
+    // An address outside is forwarded to.
+    let both = ["bo@far.test".to_owned(), ana[0].clone()];
+    let added = admin.add_alias("bo@example.test", &both).await.unwrap();
+    assert_eq!((&added.targets[..], &added.outside[..]), (&both[..], &both[..1]));
+    admin.remove_alias("bo@example.test").await.unwrap();
     admin.add_alias("team@example.test", &ana).await.unwrap();
     admin.add_alias("@example.test", &ana).await.unwrap();
-    let nobody = ["nobody@elsewhere.test".to_owned()];
-    assert!(admin.add_alias("x@example.test", &nobody).await.is_err());
     let shown = admin.domain("example.test").await.unwrap();
     assert_eq!((shown.accounts, shown.aliases, shown.more), (1, 2, false));
     assert_eq!(admin.accounts(None).await.unwrap().len(), 1);

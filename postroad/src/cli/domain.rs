@@ -36,9 +36,9 @@ pub(super) fn publishing(config: &Config) -> Publishing {
     services.dedup();
     let web = config.listeners.keys().any(|name| config.is_web(name));
     // One without an address is the system's choice, one that is not public is translated on its
-    // way: others see the host's own, as a rule.
+    // way: others see what the configuration says, or, as a rule, the host's own.
     let egresses = config.egresses.values().map(|egress| {
-        let address = egress.address.filter(is_global)?;
+        let address = egress.public.or(egress.address.filter(is_global))?;
         Some((address, egress.hello.clone().unwrap_or_else(|| config.hostname())))
     });
     let egresses: Option<Vec<_>> = egresses.collect();

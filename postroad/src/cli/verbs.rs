@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use jiff::Timestamp as Moment;
+use mail::Address;
 
 use super::{Json, ask, print};
 use crate::admin::{Admin, KeyInfo, NewAccount, Quota, txt_line};
@@ -335,9 +336,10 @@ async fn show_account(admin: &Admin, address: &str, json: bool) -> Result<(), Fa
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AliasVerb {
-    /// Make an alias to addresses of ours; @example.org takes all that is nobody's there
+    /// Make an alias; @example.org takes all that is nobody's there. To addresses outside, mail is
+    /// forwarded under a sender of ours
     #[command(
-        after_help = "Example: postroad alias add sales@example.org ana@example.org bo@example.org"
+        after_help = "Example: postroad alias add sales@example.org ana@example.org bo@far.example"
     )]
     Add {
         /// Its address
@@ -345,6 +347,8 @@ pub(super) enum AliasVerb {
         /// Where it leads
         #[arg(required = true)]
         targets: Vec<String>,
+        #[command(flatten)]
+        json: Json,
     },
     /// List the aliases
     #[command(after_help = "Example: postroad alias list example.org")]
@@ -363,11 +367,24 @@ pub(super) enum AliasVerb {
 }
 
 impl AliasVerb {
-    pub(super) async fn run(self, admin: &Admin) -> Result<(), Failure> {
+    pub(super) async fn run(self, admin: &Admin, config: &Config) -> Result<(), Failure> {
         match self {
-            Self::Add { alias, targets } => {
+            Self::Add { alias, targets, json: Json { json } } => {
                 let added = admin.add_alias(&alias, &targets).await?;
-                print::line(&format!("added {} -> {}", added.alias, added.targets.join(" ")))
+                if json {
+                    return print::json(&added);
+                }
+                print::line(&format!("added {} -> {}", added.alias, added.targets.join(" ")))?;
+                let leaving = crate::serve::leaving(config);
+                for outside in &added.outside {
+                    let domain = Address::parse(outside).map(|address| address.domain().clone());
+                    if !domain.is_ok_and(|domain| leaving.leads_to(&domain)) {
+                        print::line(&format!(
+                            "no mail is sent to the domain of {outside} yet: set relay.mx, or a route"
+                        ))?;
+                    }
+                }
+                Ok(())
             }
             Self::List { domain, json: Json { json } } => {
                 let aliases = admin.aliases(domain.as_deref()).await?;

@@ -39,6 +39,7 @@ sweep = "10s"
 [relay]
 # Nothing leaves this machine but to domains with a route (--route, or [routes."DOMAIN"]).
 mx = false
+spf = false
 poll = "2s"
 "#,
     );

@@ -134,8 +134,7 @@ impl Shared<'_> {
             role,
             starttls,
             auth: if is_mx { Vec::new() } else { Mechanism::ALL.to_vec() },
-            // Success and delay are not told yet.
-            dsn: false,
+            dsn: true,
             limits,
             times,
         };
@@ -154,6 +153,7 @@ impl Shared<'_> {
                 recipients: limit(submission.recipients_per_day),
             },
             leaving: sending::leaving(config),
+            returns: Some(sending::srs_key(&self.secret)),
             ..edge_smtp::Options::new(Arc::new(core), self.secret.clone())
         };
         Ok(Smtp::new(options, self.store.clone(), self.throttle.clone()))

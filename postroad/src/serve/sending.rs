@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use edge_smtp::Leaving;
+use engine::Clock;
 use functions::bounce::Identity;
 use functions::egress::Egress;
 use functions::host::local::Local;
 use functions::refusals::Rules;
-use functions::relay::{Forwarding, Options, Outside};
+use functions::relay::{Forwarding, Options, Outside, Spf, SpfSays};
 use functions::routes::{Route, Routes};
-use mail::Domain;
+use mail::verdicts::Found;
+use mail::{Domain, srs};
 use net::dns::Resolver;
 use net::http::Http;
 use net::send::{Login, Reach, Security, Tcp, Verify};
@@ -21,7 +25,7 @@ use net::sts::Sts;
 use proto::sasl::Password;
 use store::Store;
 
-use crate::config::{Config, Role, RouteSection, RouteTls};
+use crate::config::{Config, EgressSection, Role, RouteSection, RouteTls};
 use crate::failure::Failure;
 use crate::office;
 
@@ -29,7 +33,7 @@ use crate::office;
 const RULES_BYTES_MAX: u64 = 4 << 20;
 
 /// Which other domains mail is sent to.
-pub(super) fn leaving(config: &Config) -> Leaving {
+pub(crate) fn leaving(config: &Config) -> Leaving {
     let domains: BTreeSet<String> = config.routes.keys().map(|name| domain(name)).collect();
     Leaving { all: config.relay.mx || domains.contains("*"), domains: Arc::new(domains) }
 }
@@ -52,13 +56,27 @@ pub(super) async fn start(
     }
     let options = options(config)?;
     if config.has(Role::Bounce) {
-        let identity = Identity { host: config.hostname(), domain: config.postmaster() };
+        let forwarding = Some(Forwarding { mac: srs_key(&office::secret(store).await?) });
+        let (host, domain) = (config.hostname(), config.postmaster());
+        let identity = Identity { host, domain, forwarding };
         local.bounce(store, options.clone(), identity);
     }
     if config.has(Role::Relay) {
         local.relay(store, options, outside(config, store).await?);
     }
     Ok(())
+}
+
+/// By which senders are rewritten, and known again: the same at all processes of a region.
+pub(super) fn srs_key(secret: &[u8]) -> srs::Key {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    Arc::new(move |bytes: &[u8]| {
+        let mut sum = [0; 32];
+        for (byte, of) in sum.iter_mut().zip(hmac::sign(&key, bytes).as_ref()) {
+            *byte = *of;
+        }
+        sum
+    })
 }
 
 fn options(config: &Config) -> Result<Options, Failure> {
@@ -101,25 +119,52 @@ fn own_rules(path: &Path) -> Result<Rules, Failure> {
 
 fn egresses(config: &Config) -> Vec<Egress> {
     let region: Arc<str> = config.office.region.as_str().into();
-    let of = |name: &str, address: Option<IpAddr>, hello: Option<&str>, network: Option<&str>| {
-        let network = network.map_or_else(|| network_of(name, address), str::to_owned);
+    let of = |name: &str, one: &EgressSection| {
+        let named = one.network.clone();
+        let network = named.unwrap_or_else(|| network_of(name, one.address));
         Egress {
             name: name.into(),
-            source: address,
-            hello: hello.map_or_else(|| config.hostname(), str::to_owned),
+            source: one.address,
+            // A private one is translated on its way: to what, nobody has said.
+            public: one.public.or(one.address.filter(|address| !is_private(*address))),
+            hello: one.hello.clone().unwrap_or_else(|| config.hostname()),
             network: network.into(),
             region: region.clone(),
         }
     };
-    let named = config
-        .egresses
-        .iter()
-        .map(|(name, one)| of(name, one.address, one.hello.as_deref(), one.network.as_deref()));
-    let mut all: Vec<Egress> = named.collect();
+    let mut all: Vec<Egress> = config.egresses.iter().map(|(name, one)| of(name, one)).collect();
     if all.is_empty() {
-        all.push(of("default", None, None, None));
+        all.push(of("default", &EgressSection::default()));
     }
     all
+}
+
+/// Whether others see another address in its place (RFC 1918, RFC 4193).
+const fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// SPF of our own domains, evaluated as a receiver does.
+struct OwnSpf {
+    dns: Arc<Resolver>,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Spf for OwnSpf {
+    async fn check(&self, domain: &str, address: IpAddr, hello: &str) -> (SpfSays, Duration) {
+        let seen = edge_smtp::spf_of(&*self.dns, &self.clock, domain, address, hello).await;
+        let says = match seen.found {
+            Found::Pass => SpfSays::Pass,
+            Found::Fail | Found::SoftFail | Found::Neutral => SpfSays::Fails,
+            Found::TempError => SpfSays::Unknown,
+            Found::None | Found::PermError => SpfSays::NoPolicy,
+        };
+        (says, seen.ttl)
+    }
 }
 
 /// Addresses near one another are refused together.
@@ -163,20 +208,15 @@ pub(super) fn ways(
 async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
     let engines = store.engines();
     let (clock, random) = (engines.clock.clone(), engines.random.clone());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &office::secret(store).await?);
-    let mac = move |bytes: &[u8]| {
-        let mut sum = [0; 32];
-        for (byte, of) in sum.iter_mut().zip(hmac::sign(&key, bytes).as_ref()) {
-            *byte = *of;
-        }
-        sum
-    };
+    let mac = srs_key(&office::secret(store).await?);
     let (routes, http, dns) = ways(config, store)?;
+    let spf = Arc::new(OwnSpf { dns: dns.clone(), clock: clock.clone() });
     let sts = Arc::new(Sts::new(dns, Arc::new(http), clock.clone()));
     Ok(Outside {
         dialer: Arc::new(Tcp::new(clock, random, config.authorities()?)),
         routes: routes.with_sts(sts),
-        forwarding: Some(Forwarding { mac: Arc::new(mac) }),
+        forwarding: Some(Forwarding { mac }),
+        spf: config.relay.spf.then_some(spf as Arc<dyn Spf>),
     })
 }
 

@@ -19,6 +19,8 @@ use crate::dice::Dice;
 pub(crate) struct Done {
     /// How often each (recipient, id) was taken.
     pub(crate) taken: BTreeMap<(String, String), usize>,
+    /// How often by a server that tells of success itself.
+    pub(crate) told_there: BTreeMap<(String, String), usize>,
     /// Refused for good, at least once.
     pub(crate) refused: BTreeMap<(String, String), usize>,
 }
@@ -118,7 +120,8 @@ impl Dialer for Lines {
         }
         let welcome = Welcome {
             banner: reply("220 here"),
-            features: Features::default(),
+            // Some tell of success themselves, if they are asked to.
+            features: Features { dsn: self.remote.state().dice.percent(40), ..Features::default() },
             tls: None,
             tls_failure: None,
         };
@@ -188,12 +191,16 @@ impl Channel for Line {
         let id = tests::message::id_of(&text).unwrap_or_default();
         let after = self.lines.turn(bad, &["451 4.3.0 Not now", "550 5.7.1 Spam", "554 5.6.0 Odd"]);
         let lost = self.lines.remote.state().dice.percent(50);
+        let dsn = self.welcome.features.dsn;
         let take = |taken: bool| {
             let mut state = self.lines.remote.state();
             for to in &self.to {
                 let pair = (to.clone(), id.clone());
                 let counts = if taken { &mut state.done.taken } else { &mut state.done.refused };
-                *counts.entry(pair).or_default() += 1;
+                *counts.entry(pair.clone()).or_default() += 1;
+                if taken && dsn {
+                    *state.done.told_there.entry(pair).or_default() += 1;
+                }
             }
         };
         match after {

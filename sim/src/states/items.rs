@@ -2,7 +2,7 @@
 
 use engine::{Key, Row, Version};
 use store::place::SegmentRef;
-use store::rows::{Due, Item, ItemKey, ItemState};
+use store::rows::{Due, Item, ItemKey, ItemKind, ItemState};
 
 use super::States;
 
@@ -29,7 +29,11 @@ impl States {
                     _ => false,
                 };
                 self.rule(named, || format!("[O′] no plan names {key:?}"));
-                self.rule(now.state == ItemState::Waiting, || format!("{key:?} begins as {now:?}"));
+                let begins = match key.kind {
+                    ItemKind::Report => ItemState::Bouncing,
+                    _ => ItemState::Waiting,
+                };
+                self.rule(now.state == begins, || format!("{key:?} begins as {now:?}"));
             }
             Some((_, before)) => {
                 let to = matches!(

@@ -35,6 +35,9 @@ const SAID_BYTES_MAX: usize = 3_000;
 /// In the byte that tells of the delay: the origin follows (version 3).
 const WITH_ORIGIN: u8 = 0x80;
 
+/// In the same byte: its recipient was expanded (version 4).
+const EXPANDED_BIT: u8 = 0x40;
+
 /// Longest name of an egress.
 const EGRESS_BYTES_MAX: usize = 64;
 
@@ -51,7 +54,16 @@ pub enum ItemKind {
     Local,
     /// Waits for an admin's act.
     Parked,
+    /// Tells the sender what became of recipients here, who asked for it (RFC 3461): the destination
+    /// is [`DELIVERED`] or [`EXPANDED`].
+    Report,
 }
+
+/// Destination of the report on recipients whose mailbox has the message.
+pub const DELIVERED: &str = "delivered";
+
+/// Destination of the report on recipients that stand for several addresses.
+pub const EXPANDED: &str = "expanded";
 
 impl ItemKind {
     pub(crate) const fn number(self) -> u8 {
@@ -61,11 +73,12 @@ impl ItemKind {
             Self::Fan => 3,
             Self::Local => 4,
             Self::Parked => 5,
+            Self::Report => 6,
         }
     }
 
     pub(crate) fn from_number(number: u8) -> Option<Self> {
-        [Self::Remote, Self::Link, Self::Fan, Self::Local, Self::Parked]
+        [Self::Remote, Self::Link, Self::Fan, Self::Local, Self::Parked, Self::Report]
             .into_iter()
             .find(|kind| kind.number() == number)
     }
@@ -165,6 +178,8 @@ pub enum RecipientState {
     Failed,
     /// Refused for good, and a report says so.
     Told,
+    /// Taken; its sender asked to be told of that, and is not yet (RFC 3461).
+    Taken,
 }
 
 /// Whether the sender is told that an item is late.
@@ -243,6 +258,9 @@ pub struct Item {
     pub forwarder: String,
     /// Whose message it is, see [`crate::origin`]; 0: nobody looks for it.
     pub origin: u64,
+    /// Its recipient stood for several addresses, and a report tells that: of success nothing more
+    /// is told (RFC 3461 §5.2.7.3).
+    pub expanded: bool,
 }
 
 impl Item {
@@ -264,6 +282,7 @@ impl Item {
             egress: String::new(),
             forwarder: String::new(),
             origin: 0,
+            expanded: false,
         }
     }
 
@@ -283,6 +302,12 @@ impl Item {
             || !self.forwarder.is_empty()
             || self.origin != 0
             || self.recipients.iter().any(|one| !one.said.is_empty())
+            || self.has_success()
+    }
+
+    /// Whether it has what only the fourth format holds.
+    fn has_success(&self) -> bool {
+        self.expanded || self.recipients.iter().any(|one| one.state == RecipientState::Taken)
     }
 
     /// Adds an attempt; when there are too many, the oldest but the first goes [i].
@@ -315,9 +340,12 @@ fn cut(mut text: String, most: usize) -> String {
 
 impl RowValue for Item {
     const NAME: &'static str = "item row";
-    const VERSION_MAX: u8 = 3;
+    const VERSION_MAX: u8 = 4;
 
     fn version(&self) -> u8 {
+        if self.has_success() {
+            return 4;
+        }
         1 + u8::from(self.has_more()) + u8::from(self.origin != 0)
     }
 
@@ -340,6 +368,7 @@ impl RowValue for Item {
                 RecipientState::Delivered => 1,
                 RecipientState::Failed => 2,
                 RecipientState::Told => 3,
+                RecipientState::Taken => 4,
             });
             Some(())
         })?;
@@ -357,10 +386,9 @@ impl RowValue for Item {
             Delay::Due => 1,
             Delay::Told => 2,
         };
-        if self.origin == 0 {
-            out.push(delay);
-        } else {
-            out.push(delay | WITH_ORIGIN);
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.push(delay | bit(self.origin != 0, WITH_ORIGIN) | bit(self.expanded, EXPANDED_BIT));
+        if self.origin != 0 {
             out.extend_from_slice(&self.origin.to_be_bytes());
         }
         put_varint(out, u64::from(self.reports));
@@ -390,6 +418,7 @@ impl RowValue for Item {
                 1 => RecipientState::Delivered,
                 2 => RecipientState::Failed,
                 3 => RecipientState::Told,
+                4 => RecipientState::Taken,
                 _ => return Err(wrong),
             };
             Ok(ItemRecipient { state, ..ItemRecipient::new(envelope, path) })
@@ -412,12 +441,13 @@ impl RowValue for Item {
 
     fn take_more(mut self, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let first = reader.byte()?;
-        self.delay = match first & !WITH_ORIGIN {
+        self.delay = match first & !(WITH_ORIGIN | EXPANDED_BIT) {
             0 => Delay::Untold,
             1 => Delay::Due,
             2 => Delay::Told,
             _ => return Err(Malformed(Self::NAME)),
         };
+        self.expanded = first & EXPANDED_BIT != 0;
         if first & WITH_ORIGIN != 0 {
             self.origin = u64::from_be_bytes(reader.array()?);
         }
@@ -482,6 +512,9 @@ mod tests {
         assert_eq!(long.history[0].at, Timestamp(0));
         assert_eq!(long.history.last().unwrap().at, Timestamp(199));
         survives(&long);
+        long.recipients[3].state = RecipientState::Taken;
+        survives(&long);
+        survives(&Item { expanded: true, ..item() });
         long.recipients.push(long.recipients[0].clone());
         assert!(long.encode().is_err());
     }

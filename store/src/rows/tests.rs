@@ -75,6 +75,10 @@ fn rows_of_work() -> Vec<Section> {
     tried.egress = "e1".into();
     tried.forwarder = "ana@example.test".into();
     let sent = Item { origin: 7, ..item.clone() };
+    let mut asked = tried.clone();
+    asked.recipients[0].state = RecipientState::Taken;
+    asked.say(0, "mx.example.org 250 2.0.0 taken");
+    asked.expanded = true;
     let health = HealthRow {
         class: "egress".into(),
         scope: "ip".into(),
@@ -97,6 +101,7 @@ fn rows_of_work() -> Vec<Section> {
         section(&item),
         Section { title: "item row, tried".into(), ..section(&tried) },
         Section { title: "item row, sent by an account".into(), ..section(&sent) },
+        Section { title: "item row, success to be told".into(), ..section(&asked) },
         section(&health),
         section(&UnmatchedRow { refusals: vec![unmatched] }),
         section(&ShardRow { lease: LEASE }),
@@ -151,7 +156,10 @@ fn stored_rows_are_read_for_ever() {
         Pointer::NAME => meaning::<Pointer>(bytes),
         WriterRow::NAME => meaning::<WriterRow>(bytes),
         Claim::NAME | "claim row, forwarding" => meaning::<Claim>(bytes),
-        Item::NAME | "item row, tried" | "item row, sent by an account" => meaning::<Item>(bytes),
+        Item::NAME
+        | "item row, tried"
+        | "item row, sent by an account"
+        | "item row, success to be told" => meaning::<Item>(bytes),
         HealthRow::NAME => meaning::<HealthRow>(bytes),
         UnmatchedRow::NAME => meaning::<UnmatchedRow>(bytes),
         ShardRow::NAME => meaning::<ShardRow>(bytes),

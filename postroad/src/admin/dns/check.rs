@@ -172,7 +172,7 @@ impl Looker {
         for (address, hello) in egresses {
             let result =
                 spf_of(&self.resolver, &self.clock, domain.as_str(), address, &hello).await;
-            match result {
+            match result.found {
                 Found::Pass => {}
                 Found::TempError => {
                     return told(Verdict::Warning, found, "it could not be evaluated now");

@@ -198,6 +198,7 @@ async fn what_other_servers_said_and_what_the_sender_was_told_is_there() {
         prefix: Bytes::new(),
         content: Bytes::from_static(b"Subject: report\r\n\r\nsorry\r\n"),
         cause: (key.clone(), 0),
+        told: vec![0],
     };
     admin.store.make(made).await.unwrap();
     let log = log(&admin, "ana").await;
