@@ -19,6 +19,7 @@ mod imap_commands;
 mod imap_extensions;
 mod kill;
 mod kill_sending;
+mod memory;
 mod peers;
 mod policy;
 mod power_cut;
