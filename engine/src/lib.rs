@@ -15,6 +15,7 @@ mod index;
 mod local;
 pub mod memory;
 mod objects;
+mod peers;
 mod sqlite;
 mod system;
 mod tasks;
@@ -31,6 +32,7 @@ pub use index::{
 };
 pub use local::{Config, OpenError, open};
 pub use objects::{Checksum, Listed, ObjectKey, ObjectWriter, Objects, Put, Space};
+pub use peers::{Peers, Strangers};
 pub use tasks::Tasks;
 pub use work::{Busy, Work};
 
@@ -84,6 +86,8 @@ pub struct Engines {
     pub index: Arc<dyn Index>,
     /// Best-effort wake-ups between the processes of the region.
     pub events: Arc<dyn Events>,
+    /// Which of those processes are dead, where that can be known.
+    pub peers: Arc<dyn Peers>,
     /// This process's monotonic clock.
     pub clock: Arc<dyn Clock>,
     /// Random bytes.

@@ -130,11 +130,13 @@ pub fn open(config: &Config) -> Result<Engines, OpenError> {
             sqlite::OpenError::Database { path, cause } => OpenError::Index { path, cause },
         },
     )?;
+    let peers = presence.clone();
     let events = LocalEvents::open(presence, counters.clone()).map_err(wrong(&root.join("run")))?;
     Ok(Engines {
         objects: Arc::new(objects),
         index: Arc::new(index),
         events: Arc::new(events),
+        peers,
         clock: Arc::new(RuntimeClock::new()),
         random: Arc::new(SystemRandom),
         tasks: Tasks::default(),

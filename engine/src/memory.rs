@@ -25,7 +25,7 @@ use self::call::Process;
 use self::state::State;
 use crate::dice::Dice;
 use crate::system::RuntimeClock;
-use crate::{Clock, Counters, Engines, Random, Tasks};
+use crate::{Clock, Counters, Engines, Peers, Random, Strangers, Tasks};
 
 /// What a world starts with.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct Options {
     pub start_ms: u64,
     /// After so many calls every call takes an hour, so that a run that never comes to rest ends.
     pub calls_max: u64,
+    /// Whether processes know which others are dead: see [`Peers`](crate::Peers).
+    pub deaths_known: bool,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
             puts_in_flight: 1,
             start_ms: 1_800_000_000_000,
             calls_max: u64::MAX,
+            deaths_known: false,
         }
     }
 }
@@ -60,6 +63,23 @@ impl Default for Options {
 /// One region's store. Cloning shares it.
 #[derive(Clone)]
 pub struct World(Arc<Shared>);
+
+/// A process that knows which others have crashed.
+struct Known {
+    world: Arc<Shared>,
+    /// Processes are numbered from 1.
+    number: u64,
+}
+
+impl Peers for Known {
+    fn own(&self) -> Option<[u8; 8]> {
+        Some(self.number.to_be_bytes())
+    }
+
+    fn is_dead(&self, process: [u8; 8]) -> bool {
+        self.world.state().is_dead(u64::from_be_bytes(process))
+    }
+}
 
 /// What all processes of a world share.
 pub(crate) struct Shared {
@@ -108,7 +128,12 @@ impl World {
     #[must_use]
     pub fn process(&self, name: &str) -> Engines {
         let counters = Arc::new(Counters::default());
-        let (seed, events) = self.0.state().admit(name);
+        let tasks = Tasks::default();
+        let (seed, events, number) = self.0.state().admit(name, tasks.pulse());
+        let peers: Arc<dyn Peers> = match self.0.options.deaths_known {
+            true => Arc::new(Known { world: self.0.clone(), number }),
+            false => Arc::new(Strangers),
+        };
         let process = Arc::new(Process {
             world: self.0.clone(),
             name: name.into(),
@@ -120,9 +145,10 @@ impl World {
             objects: process.clone(),
             index: process.clone(),
             events: process,
+            peers,
             clock: Arc::new(self.0.clock),
             random: Arc::new(SeededRandom(Mutex::new(Dice::new(seed)))),
-            tasks: Tasks::default(),
+            tasks,
             work: crate::Work::inline(),
             counters,
         }

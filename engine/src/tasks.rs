@@ -1,7 +1,8 @@
 //! The tasks of a process: what it spawns ends with it.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -15,7 +16,18 @@ pub struct Tasks(Arc<Inner>);
 
 struct Inner {
     handles: std::sync::Mutex<Vec<AbortHandle>>,
+    aborted: AtomicBool,
     room: Arc<Semaphore>,
+}
+
+/// Tells whether a set of tasks has ended, without keeping it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulse(Weak<Inner>);
+
+impl Pulse {
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.upgrade().is_none_or(|inner| inner.aborted.load(Ordering::SeqCst))
+    }
 }
 
 impl Drop for Inner {
@@ -32,6 +44,12 @@ impl Default for Tasks {
     }
 }
 
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Tasks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tasks").finish_non_exhaustive()
@@ -44,6 +62,7 @@ impl Tasks {
     pub fn new(running_max: usize) -> Self {
         Self(Arc::new(Inner {
             handles: std::sync::Mutex::default(),
+            aborted: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(running_max)),
         }))
     }
@@ -77,8 +96,13 @@ impl Tasks {
         task
     }
 
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(Arc::downgrade(&self.0))
+    }
+
     /// Ends all tasks where they stand.
     pub fn abort(&self) {
+        self.0.aborted.store(true, Ordering::SeqCst);
         if let Ok(mut handles) = self.0.handles.lock() {
             handles.drain(..).for_each(|handle| handle.abort());
         }

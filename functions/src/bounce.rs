@@ -228,7 +228,7 @@ impl Bounce {
                 item.state = ItemState::Waiting;
             }
             item.due = self.store.engines().index.now().after(self.options.retry_min);
-            items.put_off(due, &item, version, None).await.map(|_| ())
+            items.put_off(due, &item, version).await.map(|_| ())
         } else {
             let all_taken = !any(RecipientState::Told);
             item.state = if all_taken { ItemState::Delivered } else { ItemState::Failed };

@@ -87,9 +87,6 @@ struct Shared {
     known: passing::Known,
     /// Items that were begun under their first lease, and whose end is not written yet [f].
     begun: Mutex<BTreeSet<ItemKey>>,
-    /// Held while due rows move to a destination's own place, and while its marker goes: none is
-    /// moved behind a marker that goes.
-    aside: tokio::sync::Mutex<()>,
     /// Refusals that no rule knows and that are kept already: operator and shape.
     noted: Mutex<BTreeSet<(String, String)>>,
     /// There may be something to start.
@@ -113,6 +110,11 @@ impl Shared {
 
     fn begun(&self) -> MutexGuard<'_, BTreeSet<ItemKey>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether whoever holds a lease died: then it holds nobody up.
+    fn is_dead(&self, holder: WriterId) -> bool {
+        self.store.engines().peers.is_dead_holder(&holder.0)
     }
 
     /// A time, a quarter shorter or longer at random: what failed together is not tried together.
@@ -150,7 +152,8 @@ pub(crate) struct Relay {
 impl Relay {
     /// A relay on this store.
     pub(crate) fn new(store: Store, options: Options, outside: Outside) -> Self {
-        let holder = WriterId(store.engines().random.bytes());
+        let engines = store.engines();
+        let holder = WriterId(engines.peers.holder(&*engines.random));
         let fresh = store.items().hand().open(holder, options.lease, FRESH_MAX);
         let bounds = Bounds {
             connections: options.connections_max.max(1),
@@ -167,7 +170,6 @@ impl Relay {
             sites: Sites::default(),
             known: passing::Known::default(),
             begun: Mutex::default(),
-            aside: tokio::sync::Mutex::default(),
             noted: Mutex::default(),
             ready: Notify::new(),
             look: Notify::new(),

@@ -67,7 +67,10 @@ pub(crate) fn seed(seed: u64, traced: bool) -> Outcome {
     };
     let lines = trace.clone();
     let (wrong, counts) = runtime.block_on(async {
-        let options = WorldOptions { seed, calls_max: CALLS_MAX, ..WorldOptions::default() };
+        // Half of them know at once who has crashed; the others wait until leases end.
+        let deaths_known = seed / 2 % 2 == 1;
+        let options =
+            WorldOptions { seed, calls_max: CALLS_MAX, deaths_known, ..WorldOptions::default() };
         let world = World::new(options);
         if traced {
             world.trace(move |line| {
@@ -157,6 +160,11 @@ impl Play {
         let mut options = crate::office::options(name, Mood::default());
         // What was sent stays readable: the judgement asks which message each item was.
         options.timing.backup_interval = Duration::from_secs(48 * 3_600);
+        // Due rows are kept by the order of writes [a]; what only an audit mends is a bug, which
+        // half of the seeds see.
+        if self.seed % 2 == 1 {
+            options.timing.audit = Duration::from_secs(48 * 3_600);
+        }
         let store = Store::new(self.world.process(name), options);
         // Sweeps bring what an event did not.
         let sweeps = name == "deliver" || name == "office";

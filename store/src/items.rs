@@ -54,7 +54,7 @@ impl Announced {
     /// Whether it is no item's, but stands for the due rows of a destination's own place.
     #[must_use]
     pub fn is_marker(&self) -> bool {
-        self.item == rows::marker(&self.item.destination)
+        rows::is_marker(&self.item)
     }
 }
 
@@ -238,6 +238,17 @@ impl Items {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Announced>, ReadError> {
+        self.due_rows(place, after, until, limit, Consistency::Eventual).await
+    }
+
+    async fn due_rows(
+        &self,
+        place: &DuePlace,
+        after: Option<&Announced>,
+        until: Timestamp,
+        limit: usize,
+        consistency: Consistency,
+    ) -> Result<Vec<Announced>, ReadError> {
         let behind = |due: &Announced| {
             place.key(due.at, &due.item).sort.iter().copied().chain([0]).collect()
         };
@@ -247,7 +258,7 @@ impl Items {
             to: Some(rows::due_sort_until(until)),
             order: Order::Forward,
             limit,
-            consistency: Consistency::Eventual,
+            consistency,
         };
         let found = self.cx.engines.index.range(&range).await?;
         found

@@ -31,7 +31,7 @@ pub use directory::{
 };
 pub use due::{
     DUE_SHARDS, Due, DuePlace, Parked, REPORT_SHARDS, due_partition, due_shard, due_sort_until,
-    marker, parked_key, parked_partition,
+    is_marker, marker, parked_key, parked_partition,
 };
 pub use hints::{
     BUDGET_BYTES_MAX, Budget, BudgetKind, BudgetOwner, HINT_ACCOUNTS_MAX, Hint, account_hash,

@@ -239,6 +239,29 @@ fn late_mail_waits(cluster: &Cluster, known: &Known, all: &mut BTreeMap<Pair, Ou
     assert!(late > 100, "the load was too light: {late} for the server that is down");
 }
 
+/// The lease of what a relay was sending runs for half an hour; that its holder is dead is seen by
+/// its lock file, so that the next one takes it over at once, and says that nobody knows [c].
+#[test]
+fn what_a_killed_relay_was_sending_is_sent_by_the_next_one_at_once() {
+    let sink = Sink::start();
+    sink.add(Rule::new(At::Recipient, Act::Stall).times(1));
+    let more =
+        format!("[relay]\nmx = false\n\n[routes.\"far.test\"]\nhosts = [\"{}\"]\n", sink.address());
+    let mut cluster = Cluster::start_with(&SPLIT, &more);
+    let mut smtp = Smtp::connect_tls(cluster.listener("edge", "submissions")).unwrap();
+    smtp.login(SENDER, PASSWORD).unwrap();
+    let text = String::from_utf8(message("out-1")).unwrap();
+    let text = text.replace("ana@sender.test>\r\nTo", &format!("{SENDER}>\r\nTo"));
+    let reply = smtp.send(SENDER, &["yes@far.test"], text.as_bytes()).unwrap();
+    let record = reply.text().rsplit(' ').next().unwrap().to_owned();
+    wait::until("the sink to hold at RCPT", || (sink.count(At::Recipient) > 0).then_some(()));
+    cluster.kill("relay");
+    assert!(sink.received().is_empty());
+    cluster.restart("relay");
+    wait::until("the next relay to send it", || (sink.received().len() == 1).then_some(()));
+    assert!(unknown(&cluster, &record), "the takeover is not in its past");
+}
+
 #[test]
 fn each_outside_recipient_has_the_message_or_one_report_over_100_kills() {
     let mut servers = Servers::start();

@@ -1,5 +1,5 @@
 //! A process's presence in a store: a lock file that is held as long as the process lives, so
-//! that others know whose leavings may be cleaned away [u].
+//! that others know whose leavings may be cleaned away [u], and whose leases taken over.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::Random;
 use crate::system::SystemRandom;
+use crate::{Peers, Random};
 
 /// This process in this store, until dropped.
 #[derive(Debug)]
@@ -93,6 +93,17 @@ impl Presence {
     }
 }
 
+impl Peers for Presence {
+    fn own(&self) -> Option<[u8; 8]> {
+        u64::from_str_radix(&self.name, 16).ok().map(u64::to_be_bytes)
+    }
+
+    fn is_dead(&self, process: [u8; 8]) -> bool {
+        // The lock, if it was free, is given back at once.
+        self.dead(&format!("{:016x}", u64::from_be_bytes(process))).is_some()
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         // What cannot be removed now is removed by whoever starts next.
@@ -155,7 +166,12 @@ mod tests {
         std::fs::write(lock_path(store.path(), "00000000000000aa"), b"").unwrap();
         std::fs::write(socket_path(store.path(), "00000000000000aa"), b"").unwrap();
 
+        let dead =
+            |name: &str| living.is_dead(u64::from_str_radix(name, 16).unwrap().to_be_bytes());
+        assert!(dead("00000000000000aa") && dead("00000000000000bb") && !dead(living.name()));
         let second = Presence::announce(store.path()).unwrap();
+        let name = second.own().unwrap();
+        assert!(!living.is_dead(name) && !second.is_dead(living.own().unwrap()));
 
         assert!(of_the_living.exists());
         assert!(!of_the_dead.exists() && !of_the_unlocked.exists());
@@ -163,6 +179,7 @@ mod tests {
         assert!(!socket_path(store.path(), "00000000000000aa").exists());
         assert!(lock_path(store.path(), living.name()).exists());
         drop(second);
+        assert!(living.is_dead(name));
         assert_eq!(std::fs::read_dir(store.path().join("run")).unwrap().count(), 1);
     }
 }

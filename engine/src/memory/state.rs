@@ -12,6 +12,7 @@ use super::faults::{Ending, Faults};
 use crate::condition::{Verdict, check_op, judge};
 use crate::dice::Dice;
 use crate::events::Told;
+use crate::tasks::Pulse;
 use crate::{Checksum, Key, ObjectKey, Op, Put, Row, WriteError};
 
 /// Events that a slow listener may be behind before it is told that it lost some.
@@ -73,6 +74,8 @@ pub(crate) struct State {
     pub(super) calls: u64,
     seed: u64,
     admitted: u64,
+    /// Of all that were admitted, by number.
+    pulses: BTreeMap<u64, Pulse>,
     pub(super) listeners: Vec<(String, Weak<broadcast::Sender<Told>>)>,
 }
 
@@ -113,12 +116,17 @@ impl State {
             calls: 0,
             seed,
             admitted: 0,
+            pulses: BTreeMap::new(),
             listeners: Vec::new(),
         }
     }
 
     /// A process starts: the seed of its random bytes, and where it hears of events.
-    pub(super) fn admit(&mut self, name: &str) -> (u64, Arc<broadcast::Sender<Told>>) {
+    pub(super) fn admit(
+        &mut self,
+        name: &str,
+        pulse: Pulse,
+    ) -> (u64, Arc<broadcast::Sender<Told>>, u64) {
         self.admitted += 1;
         self.stalled.remove(name);
         self.traps.remove(name);
@@ -131,7 +139,13 @@ impl State {
         let events = Arc::new(broadcast::Sender::new(EVENTS_WAITING_MAX));
         self.listeners.retain(|(_, listener)| listener.strong_count() > 0);
         self.listeners.push((name.into(), Arc::downgrade(&events)));
-        (seed, events)
+        self.pulses.insert(self.admitted, pulse);
+        (seed, events, self.admitted)
+    }
+
+    /// Whether a process was started, and has crashed.
+    pub(super) fn is_dead(&self, process: u64) -> bool {
+        self.pulses.get(&process).is_some_and(Pulse::is_over)
     }
 
     pub(super) fn line(&mut self, at: Duration, text: &str) {

@@ -290,7 +290,7 @@ pub(super) async fn items(store: &Store) -> Result<(), Error> {
     // harm, whoever meets it keeps one.
     for destination in overdue {
         let now = store.engines().index.now();
-        store.items().mark(&destination, now, None).await?;
+        store.items().mark(&destination, now, &[]).await?;
     }
     Ok(())
 }

@@ -92,7 +92,8 @@ impl Shared {
     }
 
     fn is_another_s(&self, item: &Item, now: Timestamp) -> bool {
-        self.live(item, now).is_some_and(|live| live.holder != self.holder)
+        let lease = self.live(item, now).filter(|live| live.holder != self.holder);
+        lease.is_some_and(|lease| !self.is_dead(lease.holder))
     }
 
     /// Makes the item ours. Its first lease is, if whoever made it gave it to us [f].
@@ -154,7 +155,8 @@ impl Shared {
         let now = self.now();
         let age = now.since(item.created);
         let late = age > self.options.warn_after && item.delay == Delay::Untold;
-        let begun = self.live(&item, now).is_some();
+        let live = self.live(&item, now);
+        let begun = live.is_some_and(|lease| !self.is_dead(lease.holder));
         if item.state != ItemState::Waiting || item.due != due.at || begun {
             return Ok(());
         }

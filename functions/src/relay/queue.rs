@@ -21,6 +21,9 @@ const ALLOWED_FIRST: usize = 4;
 /// Items that are remembered as not to be done now.
 const LATER_MAX: usize = 20_000;
 
+/// Markers of one destination that are remembered; there is more than one only for a moment.
+const MARKERS_MAX: usize = 16;
+
 /// Bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -53,8 +56,8 @@ struct Destination {
     held: Option<Timestamp>,
     /// How long it was held last; zero when it answers.
     hold: Duration,
-    /// Its marker, as last seen: due rows lie at its own place.
-    marker: Option<Announced>,
+    /// Its markers, as last seen: due rows lie at its own place. Some may have gone since.
+    markers: Vec<Announced>,
     /// Whether its own place is to be looked at.
     look: bool,
     /// When its items are looked at for age.
@@ -69,7 +72,7 @@ impl Default for Destination {
             allowed: ALLOWED_FIRST,
             held: None,
             hold: Duration::ZERO,
-            marker: None,
+            markers: Vec::new(),
             look: false,
             reviewed: Timestamp(0),
         }
@@ -82,7 +85,10 @@ impl Destination {
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.active == 0 && self.marker.is_none() && self.held.is_none()
+        self.waiting.is_empty()
+            && self.active == 0
+            && self.markers.is_empty()
+            && self.held.is_none()
     }
 }
 
@@ -207,7 +213,7 @@ impl Queue {
         let mut look = std::mem::take(&mut self.turned_away);
         if let Some(of) = self.destinations.get_mut(destination) {
             of.active = of.active.saturating_sub(1);
-            of.look |= of.marker.is_some();
+            of.look |= !of.markers.is_empty();
             look |= of.look;
             if of.is_idle() {
                 self.destinations.remove(destination);
@@ -263,19 +269,41 @@ impl Queue {
         of.held.filter(|until| *until > now)
     }
 
-    /// Notes the marker of a destination, or that it has none.
-    pub(super) fn mark(&mut self, destination: &str, marker: Option<Announced>) {
-        let of = self.destinations.entry(destination.to_owned()).or_default();
-        of.look = marker.is_some();
-        of.marker = marker;
+    /// Notes a marker of a destination that was seen, or put in place of those that are `gone`.
+    pub(super) fn mark(&mut self, marker: Announced, gone: &[Announced]) {
+        let of = self.destinations.entry(marker.item.destination.clone()).or_default();
+        of.markers.retain(|one| !gone.contains(one));
+        of.look = true;
+        // What has no room here is seen again when those here have gone.
+        if !of.markers.contains(&marker) && of.markers.len() < MARKERS_MAX {
+            of.markers.push(marker);
+        }
+    }
+
+    /// Notes that these markers of a destination have gone.
+    pub(super) fn unmark(&mut self, destination: &str, gone: &[Announced]) {
+        let Some(of) = self.destinations.get_mut(destination) else { return };
+        of.markers.retain(|one| !gone.contains(one));
+        of.look = !of.markers.is_empty();
         if of.is_idle() {
             self.destinations.remove(destination);
         }
     }
 
-    /// The marker of a destination.
-    pub(super) fn marker(&self, destination: &str) -> Option<&Announced> {
-        self.destinations.get(destination)?.marker.as_ref()
+    /// The markers of a destination.
+    pub(super) fn markers(&self, destination: &str) -> Vec<Announced> {
+        self.destinations.get(destination).map(|of| of.markers.clone()).unwrap_or_default()
+    }
+
+    /// Forgets the markers of destinations that are somebody else's now [g].
+    pub(super) fn keep(&mut self, is_ours: impl Fn(&str) -> bool) {
+        self.destinations.retain(|name, of| {
+            if !of.markers.is_empty() && !is_ours(name) {
+                of.markers.clear();
+                of.look = false;
+            }
+            !of.is_idle()
+        });
     }
 
     /// Destinations whose own place is to be looked at: not held, and with room for more; with how
@@ -286,11 +314,11 @@ impl Queue {
         // What was held alone, and is over, is remembered by its row.
         self.destinations.retain(|_, of| {
             let over = of.held.is_some_and(|until| until <= now);
-            !(over && of.waiting.is_empty() && of.active == 0 && of.marker.is_none())
+            !(over && of.waiting.is_empty() && of.active == 0 && of.markers.is_empty())
         });
         for (name, of) in &mut self.destinations {
-            let due = of.marker.as_ref().is_some_and(|marker| marker.at <= now) || of.look;
-            if due && of.marker.is_some() && !of.is_held(now) && of.waiting.len() <= low {
+            let due = of.markers.iter().any(|marker| marker.at <= now) || of.look;
+            if due && !of.markers.is_empty() && !of.is_held(now) && of.waiting.len() <= low {
                 of.look = false;
                 all.push((name.clone(), of.waiting.len() + of.active));
             }
@@ -302,7 +330,7 @@ impl Queue {
     pub(super) fn reviews_due(&mut self, now: Timestamp, before: Timestamp) -> Vec<String> {
         let mut all = Vec::new();
         for (name, of) in &mut self.destinations {
-            if of.marker.is_some() && of.is_held(now) && of.reviewed < before {
+            if !of.markers.is_empty() && of.is_held(now) && of.reviewed < before {
                 of.reviewed = now;
                 all.push(name.clone());
             }

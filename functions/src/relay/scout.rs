@@ -8,7 +8,7 @@ use std::time::Duration;
 use engine::{Event, Version, WriteError};
 use mail::{Instant, Timestamp};
 use store::Announced;
-use store::rows::{DUE_SHARDS, DuePlace, ItemKind, Lease};
+use store::rows::{DUE_SHARDS, DuePlace, ItemKind, Lease, due_shard};
 use tokio::sync::watch;
 
 use super::{Added, Shared};
@@ -88,11 +88,15 @@ impl Shared {
         let mut wanted: BTreeMap<u16, Option<Version>> =
             (0..DUE_SHARDS).map(|shard| (shard, None)).collect();
         let longest = now.after(self.options.shard_lease);
+        let mut alive = BTreeMap::new();
         for (shard, row, version) in known {
             let ours = row.lease.holder == self.holder;
             // A lease from a clock that was ahead counts no longer than any may (I10).
             let live = row.lease.until > now && row.lease.until <= longest;
-            if ours || !live {
+            let holder = row.lease.holder;
+            let waits =
+                live && !ours && *alive.entry(holder).or_insert_with(|| !self.is_dead(holder));
+            if !waits {
                 wanted.insert(shard, Some(version));
             } else {
                 wanted.remove(&shard);
@@ -111,6 +115,7 @@ impl Shared {
                 Err(error) => tracing::warn!(shard, %error, "cannot lease a shard"),
             }
         }
+        self.queue().keep(|destination| held.contains_key(&due_shard(destination)));
         self.store.items().hand().hold(held.keys().copied().collect::<BTreeSet<_>>());
     }
 
@@ -159,7 +164,7 @@ impl Shared {
             let mut due = Vec::new();
             for one in page {
                 if one.is_marker() {
-                    self.see_marker(one).await;
+                    self.queue().mark(one, &[]);
                 } else if one.item.kind == ItemKind::Remote {
                     due.push(one);
                 }
@@ -170,21 +175,6 @@ impl Shared {
             if !full {
                 return;
             }
-        }
-    }
-
-    /// A marker says that a destination has due rows of its own place. One is enough.
-    async fn see_marker(&self, marker: Announced) {
-        let destination = marker.item.destination.clone();
-        let other =
-            self.queue().marker(&destination).filter(|known| known.at != marker.at).cloned();
-        match other {
-            Some(known) if known.at < marker.at => {
-                if let Err(error) = self.store.items().forget_due(&marker).await {
-                    tracing::debug!(%error, "a marker stays");
-                }
-            }
-            _ => self.queue().mark(&destination, Some(marker)),
         }
     }
 
@@ -212,23 +202,25 @@ impl Shared {
             self.ready.notify_one();
             return;
         }
-        let _still = self.aside.lock().await;
-        let ahead = items.due_until(&place, None, Timestamp(u64::MAX - 1), 1).await;
-        let marker = self.queue().marker(destination).cloned();
-        let done = match (ahead, marker) {
-            (Ok(next), Some(marker)) => match next.first() {
-                Some(next) => items.mark(destination, next.at, Some(&marker)).await.map(Some),
-                None => items.forget_due(&marker).await.map(|()| None),
-            },
-            _ => return,
+        // [a]: these were seen before the place is; what comes to it later has one of its own.
+        let seen = self.queue().markers(destination);
+        let done = match items.first_aside(destination).await {
+            Ok(Some(next)) => items.mark(destination, next.at, &seen).await.map(Some),
+            Ok(None) => items.unmark(&seen).await.map(|()| None),
+            Err(error) => {
+                tracing::warn!(destination, %error, "cannot look at what waits for a destination");
+                return;
+            }
         };
         match done {
             Ok(marker) => {
                 let mut queue = self.queue();
-                let now = self.now();
-                // It comes back when it is due.
-                let held = queue.held(destination, now).is_some();
-                queue.mark(destination, marker.filter(|_| held));
+                let is_held = queue.held(destination, self.now()).is_some();
+                match marker.filter(|_| is_held) {
+                    Some(marker) => queue.mark(marker, &seen),
+                    // It comes back when it is due.
+                    None => queue.unmark(destination, &seen),
+                }
             }
             Err(error) => tracing::debug!(destination, %error, "a marker stays as it is"),
         }
@@ -243,32 +235,25 @@ impl Shared {
             }
         }
         for (destination, due) in by_destination {
-            let Some(place) = DuePlace::own(&destination) else { continue };
-            if let Err(error) = self.set_aside_of(&destination, &place, &due).await {
+            if DuePlace::own(&destination).is_none() {
+                continue;
+            }
+            if let Err(error) = self.set_aside_of(&destination, &due).await {
                 tracing::warn!(destination, %error, "cannot set aside what waits");
             }
         }
     }
 
-    async fn set_aside_of(
-        &self,
-        destination: &str,
-        place: &DuePlace,
-        due: &[Announced],
-    ) -> Result<(), WriteError> {
-        let items = self.store.items();
-        let _still = self.aside.lock().await;
-        let now = self.now();
-        let (marker, held) = {
-            let queue = self.queue();
-            (queue.marker(destination).cloned(), queue.held(destination, now))
-        };
-        if marker.is_none() {
-            let marker = items.mark(destination, held.unwrap_or(now), None).await?;
-            self.queue().mark(destination, Some(marker));
-        }
+    async fn set_aside_of(&self, destination: &str, due: &[Announced]) -> Result<(), WriteError> {
         for some in due.chunks(ASIDE_MAX) {
-            items.set_aside(some, place).await?;
+            let now = self.now();
+            let (seen, held) = {
+                let queue = self.queue();
+                (queue.markers(destination), queue.held(destination, now))
+            };
+            let at = held.unwrap_or(now);
+            let marker = self.store.items().set_aside(destination, some, at, &seen).await?;
+            self.queue().mark(marker, &seen);
             metrics::counter!("postroad_relay_items_aside_total").increment(some.len() as u64);
         }
         Ok(())
@@ -282,10 +267,12 @@ impl Shared {
         let (until, waited) = begun?;
         tracing::info!(destination, %why, until_ms = until.0, "a destination is left alone");
         metrics::counter!("postroad_relay_holds_total").increment(1);
-        let before = self.queue().marker(destination).cloned();
-        match self.store.items().mark(destination, until, before.as_ref()).await {
-            Ok(marker) => self.queue().mark(destination, Some(marker)),
-            Err(error) => tracing::warn!(destination, %error, "a marker is not put"),
+        let seen = self.queue().markers(destination);
+        if !seen.is_empty() {
+            match self.store.items().mark(destination, until, &seen).await {
+                Ok(marker) => self.queue().mark(marker, &seen),
+                Err(error) => tracing::debug!(destination, %error, "a marker stays as it is"),
+            }
         }
         self.sites.down(&self.store, destination, now, until, why).await;
         self.set_aside(waited).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::{Version, WriteError};
-use store::rows::{DuePlace, Item, RecipientState};
+use store::rows::{Item, RecipientState};
 
 use super::Shared;
 use super::job::Job;
@@ -57,15 +57,8 @@ impl Shared {
             let items = self.store.items();
             let written = match end {
                 End::Finished => items.finish(&job.due, &job.item, job.version).await,
-                End::Report => {
-                    items.put_off(&job.due, &job.item, job.version, None).await.map(|_| ())
-                }
-                End::Again => {
-                    let place = self.place_of(&job.due.item.destination);
-                    items
-                        .put_off(&job.due, &job.item, job.version, place.as_ref())
-                        .await
-                        .map(|_| ())
+                End::Report | End::Again => {
+                    items.put_off(&job.due, &job.item, job.version).await.map(|_| ())
                 }
             };
             match written {
@@ -135,13 +128,6 @@ impl Shared {
         job.item = item;
         job.version = Version(version.0);
         Some(true)
-    }
-
-    /// Where the due row of an item that is put off belongs: at its destination's own place, if
-    /// that is held or has a backlog.
-    fn place_of(&self, destination: &str) -> Option<DuePlace> {
-        self.queue().marker(destination)?;
-        DuePlace::own(destination)
     }
 }
 

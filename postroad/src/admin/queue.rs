@@ -189,8 +189,12 @@ impl Admin {
     ) -> Result<(), AdminError> {
         let now = self.store.engines().index.now();
         // [c]: how such a try ends is not known here, and must not be forgotten.
+        let peers = &self.store.engines().peers;
+        let peers = &self.store.engines().peers;
         if let Some(lease) = item.lease.filter(|lease| lease.until > now)
             && act != QueueAct::Remove
+            && !peers.is_dead_holder(&lease.holder.0)
+            && !peers.is_dead_holder(&lease.holder.0)
         {
             let left = lease.until.since(now).as_secs();
             return Err(AdminError::invalid(

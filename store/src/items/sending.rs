@@ -48,8 +48,7 @@ impl Items {
     }
 
     /// Puts an item off to `item.due`, or on to whoever makes its report: its new due row first,
-    /// then itself, then the old due row goes. Where the destination has a place of its own
-    /// (`place`), the new row goes there.
+    /// then itself, then the old due row goes.
     /// # Errors
     /// As [`Self::finish`].
     pub async fn put_off(
@@ -57,12 +56,10 @@ impl Items {
         due: &Announced,
         item: &Item,
         version: Version,
-        place: Option<&DuePlace>,
     ) -> Result<Announced, WriteError> {
         let next = Version(version.0 + 1);
-        let place = place.cloned().unwrap_or_else(|| DuePlace::of(&due.item, item.state));
-        let key = due.item.clone();
-        let new = Announced { at: item.due, item: key, version: next, place };
+        let place = DuePlace::of(&due.item, item.state);
+        let new = Announced { at: item.due, item: due.item.clone(), version: next, place };
         let mut ops = vec![
             self.due_op_at(&new.place, &new.item, new.at, next)?,
             self.put_op(&due.item, item, next, Expect::Version(version))?,
@@ -74,37 +71,65 @@ impl Items {
         Ok(new)
     }
 
-    /// Moves due rows to a destination's own place, behind its marker.
+    /// Moves due rows of a destination to its own place, and puts a marker that says so, due at
+    /// `at`; markers seen before that go after it. In this order: whoever deletes a marker has seen
+    /// it first, and the place after that, so that no row lies there which the place did not show
+    /// and no other marker stands for [a].
     /// # Errors
     /// [`WriteError`]; a row may be at both places then, which harms nothing.
-    pub async fn set_aside(&self, due: &[Announced], place: &DuePlace) -> Result<(), WriteError> {
-        let mut ops = Vec::with_capacity(due.len() * 2);
-        for one in due {
-            ops.push(self.due_op_at(place, &one.item, one.at, one.version)?);
-            ops.push(Self::forget_op(one));
-        }
-        self.in_order(ops).await
+    pub async fn set_aside(
+        &self,
+        destination: &str,
+        due: &[Announced],
+        at: Timestamp,
+        before: &[Announced],
+    ) -> Result<Announced, WriteError> {
+        let Some(own) = DuePlace::own(destination) else {
+            return Err(WriteError::Refused("the destination's name is too long".into()));
+        };
+        let marker = self.marker(destination, at);
+        let mark = [self.due_op_at(&marker.place, &marker.item, at, marker.version)];
+        let rows = due.iter().map(|one| self.due_op_at(&own, &one.item, one.at, one.version));
+        let mut ops = rows.chain(mark).collect::<Result<Vec<_>, _>>()?;
+        ops.extend(due.iter().chain(before).map(Self::forget_op));
+        self.in_order(ops).await?;
+        Ok(marker)
     }
 
-    /// Puts the marker of a destination's own place: it is looked at again at `at`. The one of
-    /// before, if there was one, goes after it.
+    /// Puts a marker of a destination's own place: it is looked at again at `at`. Those that were
+    /// seen before go after it: it stands for all that they stood for.
     /// # Errors
-    /// [`WriteError`]; there may be two of them then.
+    /// [`WriteError`]; there may be one more of them then.
     pub async fn mark(
         &self,
         destination: &str,
         at: Timestamp,
-        before: Option<&Announced>,
+        before: &[Announced],
     ) -> Result<Announced, WriteError> {
-        let item = rows::marker(destination);
+        self.set_aside(destination, &[], at, before).await
+    }
+
+    /// Deletes markers of a destination whose own place was seen to be empty, by
+    /// [`Self::first_aside`], after they were seen.
+    /// # Errors
+    /// [`WriteError`]; some may stay.
+    pub async fn unmark(&self, markers: &[Announced]) -> Result<(), WriteError> {
+        self.in_order(markers.iter().map(Self::forget_op).collect()).await
+    }
+
+    /// The first due row at a destination's own place, whenever it is due; read strongly.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn first_aside(&self, destination: &str) -> Result<Option<Announced>, ReadError> {
+        let Some(own) = DuePlace::own(destination) else { return Ok(None) };
+        let ever = Timestamp(u64::MAX - 1);
+        Ok(self.due_rows(&own, None, ever, 1, Consistency::Strong).await?.pop())
+    }
+
+    fn marker(&self, destination: &str, at: Timestamp) -> Announced {
+        let item = rows::marker(destination, self.cx.engines.random.below(u64::MAX));
         let place = DuePlace::Shard(rows::due_shard(destination));
-        let new = Announced { at, item, version: Version(1), place };
-        let mut ops = vec![self.due_op_at(&new.place, &new.item, at, Version(1))?];
-        if let Some(before) = before.filter(|before| before.at != at) {
-            ops.push(Self::forget_op(before));
-        }
-        self.in_order(ops).await?;
-        Ok(new)
+        Announced { at, item, version: Version(1), place }
     }
 
     fn forget_op(due: &Announced) -> Op {

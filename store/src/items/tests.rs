@@ -63,15 +63,16 @@ async fn what_is_set_aside_waits_behind_one_marker() {
     let all = items.due(&shard, None, 100).await.unwrap();
     assert_eq!(all.len(), 20);
     let later = now.after(Duration::from_secs(60));
-    let marker = items.mark("dead.test", later, None).await.unwrap();
-    items.set_aside(&all, &own).await.unwrap();
+    let marker = items.set_aside("dead.test", &all, later, &[]).await.unwrap();
     assert_eq!(items.due(&shard, None, 100).await.unwrap(), []);
     assert_eq!(items.due(&own, None, 100).await.unwrap().len(), 20);
     let in_shard = items.due_until(&shard, None, later, 100).await.unwrap();
     assert_eq!(in_shard.first(), Some(&marker));
     assert_eq!(in_shard.len(), 1);
     assert!(marker.is_marker());
-    let moved = items.mark("dead.test", later.after(Duration::from_secs(9)), Some(&marker)).await;
+    let moved =
+        items.mark("dead.test", later.after(Duration::from_secs(9)), std::slice::from_ref(&marker));
+    let moved = moved.await;
     assert_eq!(
         items.due_until(&shard, None, Timestamp(u64::MAX), 9).await.unwrap(),
         [moved.unwrap()]
@@ -85,9 +86,9 @@ async fn what_is_set_aside_waits_behind_one_marker() {
     let due = items.due(&own, None, 1).await.unwrap().remove(0);
     let (second, version) = items.get(&due.item).await.unwrap().unwrap();
     let off = Item { due: later, ..second };
-    let new = items.put_off(&due, &off, version, Some(&own)).await.unwrap();
+    let new = items.put_off(&due, &off, version).await.unwrap();
     assert_eq!(items.due(&own, None, 100).await.unwrap().len(), 18);
-    assert_eq!(items.due_until(&own, None, later, 100).await.unwrap().last(), Some(&new));
+    assert_eq!(items.due_until(&shard, None, later, 100).await.unwrap(), [new.clone()]);
     assert_eq!(new.version, Version(version.0 + 1));
     drop(world);
 }

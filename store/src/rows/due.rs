@@ -63,11 +63,21 @@ impl DuePlace {
     }
 }
 
+/// The writer that the name of a marker has instead of an item's.
+const MARKS: mail::WriterId = mail::WriterId([0; 16]);
+
 /// The item that a marker names instead of one: the destination has due rows of its own place.
+/// `name` is fresh each time: a delete that lands late meets no other marker than its own.
 #[must_use]
-pub fn marker(destination: &str) -> ItemKey {
-    let id = RecordId { writer: mail::WriterId([0; 16]), counter: 0 };
+pub fn marker(destination: &str, name: u64) -> ItemKey {
+    let id = RecordId { writer: MARKS, counter: name };
     ItemKey { id, kind: ItemKind::Remote, destination: destination.to_owned(), k: u16::MAX }
+}
+
+/// Whether this is the name of a marker.
+#[must_use]
+pub fn is_marker(item: &ItemKey) -> bool {
+    item.id.writer == MARKS && item.kind == ItemKind::Remote && item.k == u16::MAX
 }
 
 /// The due shard of a destination.

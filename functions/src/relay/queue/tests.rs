@@ -79,13 +79,23 @@ fn what_is_not_to_be_done_now_is_not_met_again_at_once() {
 #[test]
 fn markers_tell_when_a_place_is_to_be_looked_at() {
     let mut queue = queue();
-    queue.mark("a", Some(due("a", 0)));
+    let (first, second) = (due("a", 0), due("a", 1));
+    queue.mark(first.clone(), &[]);
+    queue.mark(first.clone(), &[]);
+    assert_eq!(queue.markers("a"), [first.clone()]);
     assert_eq!(queue.places_due(NOW), [("a".to_owned(), 0)]);
-    queue.mark("a", None);
+    queue.mark(second.clone(), &[first.clone()]);
+    assert_eq!(queue.markers("a"), [second.clone()]);
+    queue.mark(first.clone(), &[]);
+    queue.unmark("a", &[second]);
+    assert_eq!(queue.places_due(NOW), [("a".to_owned(), 0)], "one is left");
+    queue.keep(|destination| destination == "a");
+    assert_eq!(queue.markers("a"), [first]);
+    queue.keep(|_| false);
     assert_eq!(queue.places_due(NOW), []);
     let later = Announced { at: NOW.after(SECOND), ..due("a", 0) };
     queue.recall("a", NOW.after(SECOND), SECOND);
-    queue.mark("a", Some(later));
+    queue.mark(later, &[]);
     assert_eq!(queue.places_due(NOW), []);
     assert_eq!(queue.next_end(NOW), Some(NOW.after(SECOND)));
     assert_eq!(queue.reviews_due(NOW, NOW), ["a"]);
