@@ -169,6 +169,8 @@ impl Bounce {
             for PlanAccount { account, .. } in &page.accounts {
                 let log = self.store.account(*account).await?;
                 let sight = log.fresh().await?;
+                // I5: before the item is read below; see `maintain`, what was made.
+                self.store.reach_by_made(record.location.id, *account).await?;
                 let arrivals = arrivals(index, place.segment, std::iter::once(0), &log);
                 deliveries.push(Delivery { log, segment: place.segment, sight, arrivals });
             }

@@ -11,6 +11,7 @@
 
 mod account;
 mod audit;
+mod made;
 mod reached;
 mod removed;
 mod sweep;
@@ -19,6 +20,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use engine::ObjectKey;
 use mail::{Account, WriterId};
 use store::Store;
 use store::rows::MaintenanceWhy;
@@ -34,6 +36,8 @@ const ACCOUNTS_MAX: usize = 256;
 pub struct Maintain {
     store: Store,
     holes: Mutex<BTreeSet<(WriterId, u64)>>,
+    /// How far what functions made was looked at.
+    made: Mutex<Option<ObjectKey>>,
 }
 
 /// What `maintain` is asked to do.
@@ -58,7 +62,7 @@ impl Maintain {
     /// A maintainer of this store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, holes: Mutex::default() }
+        Self { store, holes: Mutex::default(), made: Mutex::default() }
     }
 
     async fn one(&self, task: Task) -> Result<(), Error> {
@@ -138,7 +142,13 @@ impl Maintain {
         }
         if compact_old {
             audit::items(&self.store).await?;
-            for account in audited.old {
+            let mut after = self.made.lock().await;
+            let seen = made::audit(&self.store, after.as_ref()).await?;
+            after.clone_from(&seen.next);
+            if seen.deleted > 0 {
+                tracing::info!(deleted = seen.deleted, "made messages deleted");
+            }
+            for account in audited.old.union(&seen.old).copied() {
                 account::keep(&self.store, account, true).await?;
             }
         }

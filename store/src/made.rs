@@ -2,13 +2,13 @@
 //! [ε, j].
 
 use bytes::Bytes;
-use engine::{Put, WriteError};
+use engine::{Consistency, Expect, Order, Put, Range, ReadError, Row, Version, WriteError};
 use mail::structure::{Limits, Scanner};
-use mail::{Envelope, RecordId, Timestamp};
+use mail::{Account, Envelope, RecordId, Timestamp};
 
-use crate::context::Context;
+use crate::context::{Context, damaged, too_large};
 use crate::names;
-use crate::rows::ItemKey;
+use crate::rows::{self, ItemKey, MadeFor, RowValue};
 use crate::segment::{Builder, IndexRecord, NewBody, NewRecord};
 
 /// A message to be made.
@@ -107,3 +107,51 @@ pub(crate) async fn make(cx: &Context, made: Made) -> Result<(), WriteError> {
 
 /// Tries to learn whether an object was put.
 const TRIES_MAX: u32 = 6;
+
+/// Accounts of one made message that are read at once: more than one message reaches.
+const REACHED_MAX: usize = 4_096;
+
+/// Notes that a made message may be appended to an account from now on. Whoever appends it does so
+/// only after that, and after it then saw that its cause does not know of it yet: so whoever sees
+/// that the cause knows, and asks after that whom it may have reached, is told everybody.
+pub(crate) async fn reach(cx: &Context, id: RecordId, account: Account) -> Result<(), WriteError> {
+    let value = MadeFor.encode().map_err(too_large)?;
+    let row = Row { value, version: Version(1), nonce: cx.nonce(), expiry: None };
+    cx.engines.index.put_if(&rows::made_for_key(id, account), row, Expect::Any).await
+}
+
+/// The accounts that a made message may have been appended to.
+pub(crate) async fn reached(cx: &Context, id: RecordId) -> Result<Vec<Account>, ReadError> {
+    let mut end = id.to_bytes().to_vec();
+    end.extend([u8::MAX; 32]);
+    let range = Range {
+        partition: rows::made_partition(id).into(),
+        from: Some(id.to_bytes().to_vec().into()),
+        to: Some(end.into()),
+        order: Order::Forward,
+        limit: REACHED_MAX,
+        consistency: Consistency::Strong,
+    };
+    let found = cx.engines.index.range(&range).await?;
+    if found.len() == REACHED_MAX {
+        return Err(ReadError::Refused("a made message reached too many accounts".into()));
+    }
+    let account = |(sort, _): (Bytes, Row)| {
+        let (_, account) = rows::parse_made_for(&sort).ok_or_else(|| damaged("made-for row"))?;
+        Ok(account)
+    };
+    found.into_iter().map(account).collect()
+}
+
+/// Deletes a made message that nothing names any more, then the rows that say whom it reached.
+pub(crate) async fn delete(
+    cx: &Context,
+    id: RecordId,
+    reached: &[Account],
+) -> Result<(), WriteError> {
+    cx.engines.objects.delete(&names::made(id)).await?;
+    for account in reached {
+        cx.engines.index.delete_if(&rows::made_for_key(id, *account), Expect::Any).await?;
+    }
+    Ok(())
+}

@@ -81,10 +81,19 @@ pub fn account_big_prefix(account: Account) -> String {
     big_prefix(account_as_writer(account))
 }
 
+/// Prefix of all messages made by functions, for listing.
+pub const MADE_PREFIX: &str = "made/";
+
+/// Reads a key made by [`made`].
+#[must_use]
+pub fn parse_made(key: &ObjectKey) -> Option<RecordId> {
+    key.as_str().strip_prefix(MADE_PREFIX)?.parse().ok()
+}
+
 /// A message made by a function; the id derives from what caused it [j].
 #[must_use]
 pub fn made(id: RecordId) -> ObjectKey {
-    key(format!("made/{id}"))
+    key(format!("{MADE_PREFIX}{id}"))
 }
 
 /// The second, passive copy of another region's segment [l]. `None` if `region` is not a name of

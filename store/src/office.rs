@@ -100,6 +100,31 @@ impl Store {
         made::make(&self.0.cx, made).await
     }
 
+    /// Notes that a made message may be appended to an account, before it is: and only after that
+    /// is its cause seen not to know of it yet.
+    /// # Errors
+    /// [`WriteError`]; nothing may be appended then.
+    pub async fn reach_by_made(&self, id: RecordId, account: Account) -> Result<(), WriteError> {
+        made::reach(&self.0.cx, id, account).await
+    }
+
+    /// The accounts that a made message may have been appended to: all of them, if its cause was
+    /// seen to know of it before.
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn reached_by_made(&self, id: RecordId) -> Result<Vec<Account>, ReadError> {
+        made::reached(&self.0.cx, id).await
+    }
+
+    /// Deletes a made message that these have let go.
+    /// # Errors
+    /// [`WriteError`]; do it again.
+    pub async fn delete_made(&self, id: RecordId, reached: &[Account]) -> Result<(), WriteError> {
+        made::delete(&self.0.cx, id, reached).await?;
+        self.forget_segment(&names::made(id));
+        Ok(())
+    }
+
     /// Part of the record in a segment of many accounts, prefix first, checked; `None`: the
     /// segment is not there.
     /// # Errors

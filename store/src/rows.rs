@@ -12,6 +12,7 @@ mod ingest;
 mod items;
 mod log;
 mod maintenance;
+mod made;
 mod relay;
 mod reports;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use log::{
 pub use maintenance::{
     MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, maintenance_key, maintenance_partition,
 };
+pub use made::{MadeFor, made_for_key, made_partition, parse_made_for};
 pub use relay::{
     HealthRow, ShardRow, destination_key, destination_partition, parse_destination_sort, shard_key,
     shards_partition,

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::memory::World;
+use functions::Handler as _;
+use functions::maintain::{Maintain, Task};
 use mail::Notify;
-use store::Store;
 use store::rows::{Due, Item, ItemKey, ItemKind, RecipientState, RowValue};
+use store::{Store, names};
 use tests::ledger::Fate;
 
 use super::remote::Remote;
@@ -17,6 +19,12 @@ use crate::people::{self, ACCOUNTS};
 
 /// Virtual time that healing may take.
 const HEALING: Duration = Duration::from_secs(900);
+
+/// A jump of the store's clock that every time but the life of segments is shorter than.
+const AGE_MS: i64 = 48 * 3_600_000;
+
+/// Rounds of upkeep: tell, let go, delete.
+const ROUNDS: usize = 4;
 
 /// Virtual time after that in which what is late still lands, and must break nothing.
 const AFTERLIFE: Duration = Duration::from_secs(60);
@@ -44,6 +52,31 @@ pub(super) async fn settled(
     clock.sleep(AFTERLIFE).await;
     let mut wrong = unfinished(world);
     wrong.extend(judge(world, store, remote, sent).await);
+    if wrong.is_empty() {
+        wrong.extend(left(world, store).await);
+    }
+    wrong
+}
+
+/// What is there although it should be gone, when all times are over (I5).
+async fn left(world: &World, store: &Store) -> Vec<String> {
+    let maintain = Maintain::new(store.clone());
+    for _ in 0..ROUNDS {
+        world.jump(AGE_MS);
+        let mut tasks = vec![Task::Sweep];
+        tasks.extend(
+            ACCOUNTS.map(|name| Task::Account { account: people::account(name), all: true }),
+        );
+        tasks.push(Task::Audit);
+        for (task, outcome) in tasks.iter().zip(maintain.handle(tasks.clone()).await) {
+            world.note(&format!("{task:?}: {outcome:?}"));
+        }
+    }
+    let made = world.object_keys().into_iter().filter(|key| names::parse_made(key).is_some());
+    let mut wrong: Vec<String> =
+        made.map(|key| format!("I5: {key} is dead and there for ever")).collect();
+    let of_made = world.rows().into_iter().filter(|(key, _)| key.partition.first() == Some(&b'm'));
+    wrong.extend(of_made.map(|_| "I5: a row tells whom a dead message reached".to_owned()));
     wrong
 }
 
