@@ -1,16 +1,21 @@
 //! What a submission needs besides a sender of one's own: room in the day's budget, and signatures.
 
+use std::sync::Arc;
+
 use mail::dkim::body_hash;
 use mail::header::{addresses, header_length};
 use mail::summary::FieldName;
 use mail::{Domain, Envelope, Summary};
 use proto::smtp::Reply;
-use store::Taken;
 use store::rows::{BudgetKind, BudgetOwner};
+use store::{Taken, Whole};
 
 use super::Refusal;
 use crate::replies;
 use crate::session::Caller;
+
+/// Bytes that are hashed at once, in about a millisecond.
+const HASHED_HERE_MAX: usize = 256 * 1024;
 
 /// Counts a message and its recipients against the account's day. Only who has logged in spends
 /// (I12).
@@ -55,8 +60,9 @@ pub(super) async fn sign(
         return Ok(Vec::new());
     }
     let whole = taken.whole().await.map_err(|error| replies::not_stored(&error))?;
+    let whole = Arc::new(whole);
+    let body = hash(caller, &whole).await;
     let header = whole.get(..header_length(&whole)).unwrap_or_default();
-    let body = body_hash(&whole);
     let now = caller.shared.store.engines().index.now();
     let mut all = Vec::with_capacity(signers.len());
     for signer in &signers {
@@ -68,6 +74,19 @@ pub(super) async fn sign(
         }
     }
     Ok(all)
+}
+
+/// The hash of a message's body. A large one is hashed beside the tasks that serve others, if there is
+/// room for it.
+async fn hash(caller: &Caller, whole: &Arc<Whole>) -> [u8; 32] {
+    if whole.len() > HASHED_HERE_MAX {
+        let shared = whole.clone();
+        let work = &caller.shared.store.engines().work;
+        if let Ok(hash) = work.run(move || body_hash(&shared)).await {
+            return hash;
+        }
+    }
+    body_hash(whole)
 }
 
 /// The domain of the first address in From.
