@@ -225,11 +225,15 @@ impl Bounce {
         let items = self.store.items();
         let more = any(RecipientState::Failed) || any(RecipientState::Taken);
         let written = if more || any(RecipientState::Open) {
+            let now = self.store.engines().index.now();
+            item.due = now.after(self.options.retry_min);
             // A report waits here for what is not delivered yet, and for what is to be told next.
             if !more && due.item.kind != ItemKind::Report {
                 item.state = ItemState::Waiting;
+                if item.hold {
+                    item.hold_now(now);
+                }
             }
-            item.due = self.store.engines().index.now().after(self.options.retry_min);
             items.put_off(due, &item, version).await.map(|_| ())
         } else {
             let all_taken = !any(RecipientState::Told);

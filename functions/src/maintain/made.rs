@@ -58,6 +58,10 @@ async fn judge(store: &Store, id: RecordId, seen: &mut Seen) -> Result<bool, Err
     let Some(index) = store.segment_index(&names::made(id)).await? else { return Ok(false) };
     let Some(record) = index.records.first() else { return Ok(false) };
     let Some((cause, _)) = store::cause_of(record) else { return Ok(false) };
+    // What a report to other domains is sent by is made after it: whoever made it sees to its end.
+    if cause.id == id {
+        return Ok(false);
+    }
     // [b]: its row stays for as long as anything of it may come late.
     if store.items().get(&cause).await?.is_some() {
         return Ok(false);

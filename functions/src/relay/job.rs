@@ -64,6 +64,9 @@ impl Shared {
         if self.is_another_s(&item, now) {
             return Ok(None);
         }
+        if item.hold {
+            return self.hold_at_last(due, item, version).await;
+        }
         let Some(record) = self.record(&item).await? else {
             return Err("the segment of an open item is not there".into());
         };
@@ -82,6 +85,22 @@ impl Shared {
         };
         let ours_until = began.after(left);
         Ok(Some(Job::new(due.clone(), item, version, record, envelope, ours_until)))
+    }
+
+    /// It was to be held when whoever was sending it had ended: that is now.
+    async fn hold_at_last(
+        &self,
+        due: &Announced,
+        mut item: Item,
+        version: Version,
+    ) -> Result<Option<Job>, Error> {
+        self.note_takeover(due, &mut item, version);
+        item.lease = None;
+        item.hold_now(self.now());
+        match self.store.items().put_off(due, &item, version).await {
+            Ok(_) | Err(WriteError::Conflict) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The lease of an item, if it runs. From a clock that was ahead, it counts no longer than any

@@ -116,6 +116,9 @@ pub(super) fn conclude(
     }
     item.state = ItemState::Waiting;
     item.due = now.after(wait(item.tries, options, after, jitter));
+    if item.hold {
+        item.hold_now(now);
+    }
     End::Again
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Version, WriteError};
+use engine::WriteError;
 use store::rows::{Item, RecipientState};
 
 use super::Shared;
@@ -11,6 +11,16 @@ use super::outcome::{self, End};
 
 /// First and longest wait before a write is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+
+/// What a job is after somebody else's write.
+enum Merged {
+    /// There is nothing left to be written.
+    Nothing,
+    /// As it was: nobody has begun the item since.
+    Ours,
+    /// What is there, with what was taken added.
+    Taken,
+}
 
 impl Shared {
     /// The end of a job for now: finished, put off, or on to whoever tells its sender.
@@ -39,8 +49,8 @@ impl Shared {
                     return;
                 }
                 Err(WriteError::Conflict) => match self.merged(job).await {
-                    Some(true) => continue,
-                    Some(false) => return,
+                    Some(Merged::Ours | Merged::Taken) => continue,
+                    Some(Merged::Nothing) => return,
                     None => {}
                 },
                 Err(error) => tracing::warn!(item = ?job.due.item, %error, "not written yet"),
@@ -64,11 +74,17 @@ impl Shared {
             match written {
                 Ok(()) => return,
                 Err(WriteError::Conflict) => match self.merged(job).await {
-                    Some(true) if others_go_on(&job.item) => {
+                    Some(Merged::Ours) => {
+                        if end == End::Again && job.item.hold {
+                            job.item.hold_now(self.now());
+                        }
+                        continue;
+                    }
+                    Some(Merged::Taken) if others_go_on(&job.item) => {
                         // Whoever has the rest keeps it.
                         return self.progress(job).await;
                     }
-                    Some(true) => {
+                    Some(Merged::Taken) => {
                         // What others did stands, and what was taken is added to it [d].
                         let (now, options) = (self.now(), &self.options);
                         let envelope = job.envelope.clone();
@@ -76,7 +92,7 @@ impl Shared {
                         end = outcome::conclude(item, &envelope, now, options, None, |time| time);
                         continue;
                     }
-                    Some(false) => return,
+                    Some(Merged::Nothing) => return,
                     None => {}
                 },
                 Err(error) => {
@@ -101,9 +117,9 @@ impl Shared {
             || clock.instant() < job.ours_until
     }
 
-    /// Somebody else changed the item, or an answer of ours was lost. `Some(true)`: the job is now
-    /// what is there, with what was taken added; `Some(false)`: nothing is left to be written.
-    async fn merged(&self, job: &mut Job) -> Option<bool> {
+    /// Somebody else changed the item, or an answer of ours was lost: what the job is now. `None`:
+    /// that cannot be seen.
+    async fn merged(&self, job: &mut Job) -> Option<Merged> {
         let there = match self.store.items().get(&job.due.item).await {
             Ok(there) => there,
             Err(error) => {
@@ -111,23 +127,30 @@ impl Shared {
                 return None;
             }
         };
-        let Some((mut item, version)) = there else { return Some(false) };
+        let Some((mut item, version)) = there else { return Some(Merged::Nothing) };
         if item.state.is_finished() {
             // Its due row is met by whoever looks next, and goes.
-            return Some(false);
+            return Some(Merged::Nothing);
         }
         if item == job.item {
             // Ours, and the answer was lost: the rest of its batch is hints.
-            return Some(false);
+            return Some(Merged::Nothing);
+        }
+        let ours = item.lease.is_some_and(|lease| lease.holder == self.holder);
+        if ours && item.fence == job.item.fence {
+            // Nobody has begun it since: it is to be held, or an earlier write of ours was there.
+            job.item.hold = item.hold;
+            job.version = version;
+            return Some(Merged::Ours);
         }
         let taken = add_taken(&mut item, &job.item);
         if !taken {
             // No right to refuse what somebody else has begun.
-            return Some(false);
+            return Some(Merged::Nothing);
         }
         job.item = item;
-        job.version = Version(version.0);
-        Some(true)
+        job.version = version;
+        Some(Merged::Taken)
     }
 }
 

@@ -4,7 +4,6 @@
 mod list;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use engine::Version;
 use mail::Timestamp;
@@ -19,9 +18,6 @@ pub use list::{QueueCount, QueueFilter};
 
 /// Items listed at most.
 pub(crate) const LISTED_MAX: usize = 10_000;
-
-/// An item that an admin holds is due then: nobody meets its due row before it is released.
-const HELD_FOR: Duration = Duration::from_secs(1_000 * 365 * 86_400);
 
 /// An item in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -190,17 +186,21 @@ impl Admin {
         let now = self.store.engines().index.now();
         // [c]: how such a try ends is not known here, and must not be forgotten.
         let peers = &self.store.engines().peers;
-        let peers = &self.store.engines().peers;
-        if let Some(lease) = item.lease.filter(|lease| lease.until > now)
-            && act != QueueAct::Remove
-            && !peers.is_dead_holder(&lease.holder.0)
-            && !peers.is_dead_holder(&lease.holder.0)
-        {
-            let left = lease.until.since(now).as_secs();
-            return Err(AdminError::invalid(
-                format!("it is being sent just now, or was when its process ended ({left} s)"),
-                "try again in a moment",
-            ));
+        let lease = item.lease.filter(|lease| lease.until > now);
+        if let Some(lease) = lease.filter(|lease| !peers.is_dead_holder(&lease.holder.0)) {
+            let held = act == QueueAct::Hold && item.state == ItemState::Waiting;
+            if held || (act == QueueAct::Release && item.hold) {
+                // Whoever is sending it sees to it.
+                item.hold = held;
+                return Ok(self.store.items().update(&key, &item, version).await.map(|_| ())?);
+            }
+            if act != QueueAct::Remove {
+                let left = lease.until.since(now).as_secs();
+                return Err(AdminError::invalid(
+                    format!("it is being sent just now, or was when its process ended ({left} s)"),
+                    "try again in a moment",
+                ));
+            }
         }
         match act {
             QueueAct::Remove => {
@@ -214,12 +214,11 @@ impl Admin {
                 ));
             }
             QueueAct::Hold => {
-                item.state = ItemState::Held;
-                item.due = now.after(HELD_FOR);
+                item.hold_now(now);
             }
-            QueueAct::Release if item.state != ItemState::Held => return Ok(()),
+            QueueAct::Release if item.state != ItemState::Held && !item.hold => return Ok(()),
             QueueAct::Retry | QueueAct::Release => {
-                item.due = now;
+                (item.due, item.hold) = (now, false);
                 if item.state == ItemState::Held {
                     item.state = ItemState::Waiting;
                 }

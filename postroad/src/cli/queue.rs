@@ -45,7 +45,8 @@ pub(super) enum QueueVerb {
         after_help = "Example: postroad queue retry ITEM\n         postroad queue retry --destination example.net"
     )]
     Retry(Which),
-    /// Hold items: they are neither tried nor given back until they are released
+    /// Hold items: they are neither tried nor given back until they are released; what is being sent
+    /// just now is held when that try has ended, unless it was taken or refused for good
     #[command(after_help = "Example: postroad queue hold --sender robot@example.org")]
     Hold(Which),
     /// Let held items go on

@@ -41,6 +41,12 @@ const EXPANDED_BIT: u8 = 0x40;
 /// Longest name of an egress.
 const EGRESS_BYTES_MAX: usize = 64;
 
+/// In the byte that tells of the delay: to be held.
+const HOLD: u8 = 4;
+
+/// What is held is due in a thousand years.
+const HELD_FOR: std::time::Duration = std::time::Duration::from_secs(1_000 * 365 * 86_400);
+
 /// What an item is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemKind {
@@ -261,6 +267,8 @@ pub struct Item {
     /// Its recipient stood for several addresses, and a report tells that: of success nothing more
     /// is told (RFC 3461 §5.2.7.3).
     pub expanded: bool,
+    /// To be held as soon as the try that is under way has ended, unless that finishes it.
+    pub hold: bool,
 }
 
 impl Item {
@@ -283,7 +291,14 @@ impl Item {
             forwarder: String::new(),
             origin: 0,
             expanded: false,
+            hold: false,
         }
+    }
+
+    /// Holds it from now on: nobody tries it before it is released.
+    pub fn hold_now(&mut self, now: Timestamp) {
+        (self.state, self.hold) = (ItemState::Held, false);
+        self.due = now.after(HELD_FOR);
     }
 
     /// Notes what was said to recipient number `at`, cut so that the words of all fit the row.
@@ -296,7 +311,8 @@ impl Item {
 
     /// Whether there is more to be stored than in an item that nothing happened to.
     fn has_more(&self) -> bool {
-        self.delay != Delay::Untold
+        self.hold
+            || self.delay != Delay::Untold
             || self.reports > 0
             || !self.egress.is_empty()
             || !self.forwarder.is_empty()
@@ -387,7 +403,10 @@ impl RowValue for Item {
             Delay::Told => 2,
         };
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(delay | bit(self.origin != 0, WITH_ORIGIN) | bit(self.expanded, EXPANDED_BIT));
+        let bits = bit(self.origin != 0, WITH_ORIGIN)
+            | bit(self.expanded, EXPANDED_BIT)
+            | bit(self.hold, HOLD);
+        out.push(delay | bits);
         if self.origin != 0 {
             out.extend_from_slice(&self.origin.to_be_bytes());
         }
@@ -441,7 +460,8 @@ impl RowValue for Item {
 
     fn take_more(mut self, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let first = reader.byte()?;
-        self.delay = match first & !(WITH_ORIGIN | EXPANDED_BIT) {
+        self.hold = first & HOLD != 0;
+        self.delay = match first & !(WITH_ORIGIN | EXPANDED_BIT | HOLD) {
             0 => Delay::Untold,
             1 => Delay::Due,
             2 => Delay::Told,
@@ -500,6 +520,7 @@ mod tests {
             .collect();
         long.delay = Delay::Due;
         long.origin = 1;
+        long.hold = true;
         long.reports = 3;
         long.egress = "e".repeat(EGRESS_BYTES_MAX);
         long.forwarder = format!("{}@example.test", "f".repeat(256));
