@@ -18,6 +18,7 @@ mod job;
 mod offer;
 mod options;
 mod outcome;
+mod pace;
 mod passing;
 mod queue;
 mod scout;
@@ -54,6 +55,9 @@ pub use passing::{Spf, SpfSays};
 
 /// Fresh items of this process that may wait to be taken.
 const FRESH_MAX: usize = 1_000;
+
+/// A look at what may be started, if nothing asks for one before.
+const NO_TURN: Duration = Duration::from_secs(60);
 
 /// What a relay needs of the world.
 #[derive(Clone)]
@@ -184,6 +188,10 @@ impl Relay {
         let scout = tasks.spawn("relay-scout", scout::run(shared.clone(), stopping.clone()));
         let mut working = FuturesUnordered::new();
         loop {
+            // Before what may start is started: what may by then is seen in the next turn.
+            let now = shared.now();
+            let turn = shared.queue().next_start(now).map(|at| at.since(now));
+            let turn = shared.clock().sleep(turn.unwrap_or(NO_TURN));
             while let Some(destination) = self.start() {
                 let work = worker::run(shared.clone(), destination, stopping.clone());
                 working.push(tasks.spawn("relay-send", work));
@@ -200,6 +208,7 @@ impl Relay {
                     shared.take_in(all).await;
                 }
                 () = shared.ready.notified() => {}
+                () = turn => {}
             }
         }
         shared.store.items().hand().close();

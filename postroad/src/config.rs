@@ -302,13 +302,17 @@ section! {
         pub connections_max: usize = Relay::default().connections_max,
         /// Connections to one domain open at once.
         pub per_destination_max: usize = Relay::default().per_destination_max,
+        /// Messages a minute to one domain; a tenth of them may go at once. 0: as fast as it takes
+        /// them.
+        pub rate: u32 = 0,
         /// Messages over one connection.
         pub messages_max: u32 = Relay::default().messages_max,
         /// File with rules of your own about what refusals mean, before those that come with the
         /// program (docs/refusals.md).
         pub refusals: Option<PathBuf> = None,
         /// How long a message that is being sent is left to the process that began it. If that process
-        /// ends meanwhile, the message waits as long.
+        /// dies, the message is sent anew at once where that can be known (embedded storage); else it
+        /// waits as long.
         pub lease: Duration = Relay::default().lease,
         /// How much of that must be left when the message's last byte is sent: the other side may take
         /// that long to answer (RFC 5321: 10 minutes).
@@ -331,6 +335,9 @@ section! {
         pub user: Option<String> = None,
         /// File with the password, on its first line.
         pub password_file: Option<PathBuf> = None,
+        /// Messages a minute to each domain that goes this way, instead of `relay.rate`. 0: as fast as
+        /// they are taken.
+        pub rate: Option<u32> = None,
     }
 }
 

@@ -142,6 +142,12 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Destinations that did not answer and were left alone for a while.",
     ),
     (
+        "postroad_relay_pauses_total",
+        Kind::Counter,
+        "",
+        "Times that a connection waited because its destination had its messages of this minute.",
+    ),
+    (
         "postroad_relay_egress_holds_total",
         Kind::Counter,
         "",

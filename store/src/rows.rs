@@ -11,8 +11,8 @@ mod hints;
 mod ingest;
 mod items;
 mod log;
-mod maintenance;
 mod made;
+mod maintenance;
 mod relay;
 mod reports;
 #[cfg(test)]
@@ -51,10 +51,10 @@ pub use items::{
 pub use log::{
     CheckpointRef, Phase, Pointer, RING, entry_key, entry_slot, log_partition, pointer_key,
 };
+pub use made::{MadeFor, made_for_key, made_partition, parse_made_for};
 pub use maintenance::{
     MAINTENANCE_SHARDS, Maintenance, MaintenanceWhy, maintenance_key, maintenance_partition,
 };
-pub use made::{MadeFor, made_for_key, made_partition, parse_made_for};
 pub use relay::{
     HealthRow, ShardRow, destination_key, destination_partition, parse_destination_sort, shard_key,
     shards_partition,

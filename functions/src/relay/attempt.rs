@@ -211,6 +211,10 @@ impl Shared {
         if let Some(health) = judged.mark {
             let words = reply.to_string();
             self.sites.mark(&self.store, &destination, &egress.name, health, &words).await;
+            if finding.class == refusals::Class::Rate {
+                // What this egress had goes to the others: not faster than they can be seen to bear.
+                self.queue().slow(&destination);
+            }
         }
         judged.verdict
     }

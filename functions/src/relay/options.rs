@@ -1,5 +1,6 @@
 //! What is set about sending: times and bounds in one place, so that tests shrink them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ pub struct Options {
     pub connections_max: usize,
     /// Connections to one destination.
     pub per_destination_max: usize,
+    /// Messages a minute to one destination; 0: as fast as it takes them.
+    pub rate: u32,
+    /// The same for some destinations; `*`: for all others.
+    pub rates: BTreeMap<String, u32>,
     /// Messages over one connection.
     pub messages_max: u32,
     /// Items of one destination kept in memory; more wait at its own place.
@@ -46,6 +51,15 @@ pub struct Options {
     pub waiting_all_max: usize,
     /// Times of a call.
     pub limits: CallLimits,
+}
+
+impl Options {
+    /// Messages a minute to this destination; 0: as fast as it takes them.
+    #[must_use]
+    pub fn rate_of(&self, destination: &str) -> u32 {
+        let rate = self.rates.get(destination).or_else(|| self.rates.get("*"));
+        rate.copied().unwrap_or(self.rate)
+    }
 }
 
 impl Default for Options {
@@ -72,6 +86,8 @@ impl Default for Options {
             review: MINUTE * 60,
             connections_max: 200,
             per_destination_max: 10,
+            rate: 0,
+            rates: BTreeMap::new(),
             messages_max: 100,
             waiting_max: 2_000,
             waiting_all_max: 50_000,

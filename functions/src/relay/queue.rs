@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::pace::{Pace, Paced};
 use mail::Timestamp;
 use store::Announced;
 use store::rows::ItemKey;
@@ -60,6 +61,8 @@ struct Destination {
     markers: Vec<Announced>,
     /// Whether its own place is to be looked at.
     look: bool,
+    /// How many messages it had of late.
+    paced: Paced,
     /// When its items are looked at for age.
     reviewed: Timestamp,
 }
@@ -74,6 +77,7 @@ impl Default for Destination {
             hold: Duration::ZERO,
             markers: Vec::new(),
             look: false,
+            paced: Paced::default(),
             reviewed: Timestamp(0),
         }
     }
@@ -89,6 +93,7 @@ impl Destination {
             && self.active == 0
             && self.markers.is_empty()
             && self.held.is_none()
+            && self.paced == Paced::default()
     }
 }
 
@@ -157,7 +162,10 @@ impl Queue {
         }
         let most = self.bounds.per_destination;
         let ready = |of: &Destination| {
-            !of.is_held(now) && of.active < of.allowed.min(most) && of.waiting.len() > of.active
+            !of.is_held(now)
+                && of.active < of.allowed.min(most)
+                && of.waiting.len() > of.active
+                && of.paced.wait(now).is_none()
         };
         let behind = self.destinations.range::<String, _>((
             std::ops::Bound::Excluded(&self.last),
@@ -177,15 +185,49 @@ impl Queue {
         Some(name)
     }
 
-    /// The next item of a destination, for one of its connections.
-    pub(super) fn take(&mut self, destination: &str, now: Timestamp) -> Option<Announced> {
+    /// The next item of a destination, for one of its connections; it counts as sent.
+    pub(super) fn take(
+        &mut self,
+        destination: &str,
+        now: Timestamp,
+        pace: Option<Pace>,
+    ) -> Option<Announced> {
         let of = self.destinations.get_mut(destination)?;
-        if of.is_held(now) || of.active > of.allowed.max(1) {
+        if of.is_held(now) || of.active > of.allowed.max(1) || of.paced.wait(now).is_some() {
             return None;
         }
         let due = of.waiting.pop_front()?;
+        if let Some(pace) = pace {
+            of.paced.spend(pace, now);
+        }
         self.waiting -= 1;
         Some(due)
+    }
+
+    /// An item that was taken was not sent.
+    pub(super) fn refund(&mut self, destination: &str, pace: Option<Pace>) {
+        if let Some((of, pace)) = self.destinations.get_mut(destination).zip(pace) {
+            of.paced.refund(pace);
+        }
+    }
+
+    /// Until when nothing may go to a destination that something waits for.
+    pub(super) fn pause(&self, destination: &str, now: Timestamp) -> Option<Timestamp> {
+        let of = self.destinations.get(destination)?;
+        of.paced.wait(now).filter(|_| !of.waiting.is_empty() && !of.is_held(now))
+    }
+
+    /// When something may go that waits for nothing but its turn.
+    pub(super) fn next_start(&self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.destinations.values().filter(|of| !of.waiting.is_empty());
+        waiting.filter(|of| !of.is_held(now)).filter_map(|of| of.paced.wait(now)).min()
+    }
+
+    /// It said that too much came: it begins anew with one connection, through whichever egress.
+    pub(super) fn slow(&mut self, destination: &str) {
+        if let Some(of) = self.destinations.get_mut(destination) {
+            of.allowed = 1;
+        }
     }
 
     /// An item is not worked on any more.
@@ -313,7 +355,7 @@ impl Queue {
         let mut all = Vec::new();
         // What was held alone, and is over, is remembered by its row.
         self.destinations.retain(|_, of| {
-            let over = of.held.is_some_and(|until| until <= now);
+            let over = !of.is_held(now) && of.paced.wait(now).is_none();
             !(over && of.waiting.is_empty() && of.active == 0 && of.markers.is_empty())
         });
         for (name, of) in &mut self.destinations {

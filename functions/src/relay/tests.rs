@@ -236,6 +236,75 @@ async fn what_a_process_held_that_is_known_to_be_dead_is_taken_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_to_be_held_is_held_when_its_try_has_ended() {
+    let world = World::new(WorldOptions::default());
+    let store = process(&world, "one");
+    let servers = Arc::new(Servers::default());
+    let (id, place) = record(&world, &store).await;
+    let mut local = Local::start(&store, Functions::default());
+    local.relay(&store, options(), outside(&servers, &store));
+    let clock = store.engines().clock.clone();
+    clock.sleep(Duration::from_secs(1)).await;
+    let names = ["dead.test", "live1.test"];
+    let keys = names.map(|name| ItemKey {
+        id,
+        kind: ItemKind::Remote,
+        destination: name.to_owned(),
+        k: 0,
+    });
+    for name in names {
+        make(&store, id, place, name, 0).await;
+    }
+    clock.sleep(Duration::from_millis(10)).await;
+    for key in &keys {
+        let (item, version) = store.items().get(key).await.unwrap().unwrap();
+        assert!(item.lease.is_some());
+        store.items().update(key, &Item { hold: true, ..item }, version).await.unwrap();
+    }
+    clock.sleep(Duration::from_secs(1)).await;
+    servers.up.store(true, Ordering::SeqCst);
+    clock.sleep(Duration::from_secs(3_600)).await;
+    let (dead, version) = store.items().get(&keys[0]).await.unwrap().unwrap();
+    let (live, _) = store.items().get(&keys[1]).await.unwrap().unwrap();
+    assert_eq!((live.state, taken(&servers, "live1.test")), (ItemState::Delivered, 1));
+    assert!(dead.lease.is_none() && !dead.hold);
+    assert_eq!(dead.state, ItemState::Held);
+    let now = store.engines().index.now();
+    let released = Item { state: ItemState::Waiting, due: now, ..dead };
+    store.items().update(&keys[0], &released, version).await.unwrap();
+    clock.sleep(Duration::from_secs(60)).await;
+    assert_eq!(taken(&servers, "dead.test"), 1);
+    local.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_gets_so_many_a_minute_and_no_other_waits_for_it() {
+    let world = World::new(WorldOptions::default());
+    let store = process(&world, "one");
+    let servers = Arc::new(Servers::default());
+    let (id, place) = record(&world, &store).await;
+    let mut local = Local::start(&store, Functions::default());
+    let rates = BTreeMap::from([("live1.test".to_owned(), 60), ("live2.test".to_owned(), 2)]);
+    local.relay(&store, Options { rates, ..options() }, outside(&servers, &store));
+    let clock = store.engines().clock.clone();
+    clock.sleep(Duration::from_secs(1)).await;
+    for k in 0..30 {
+        for n in 1..4 {
+            make(&store, id, place, &format!("live{n}.test"), k).await;
+        }
+    }
+    clock.sleep(Duration::from_secs(10)).await;
+    let count = |name| taken(&servers, name);
+    assert_eq!((count("live3.test"), count("live2.test")), (30, 1));
+    assert!((14..=18).contains(&count("live1.test")), "{}", count("live1.test"));
+    clock.sleep(Duration::from_secs(18)).await;
+    assert_eq!((count("live1.test"), count("live2.test")), (30, 1));
+    clock.sleep(Duration::from_secs(15 * 60)).await;
+    assert_eq!(count("live2.test"), 30);
+    local.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_dead_process_began_is_taken_over_with_unknown_recorded() {
     let world = World::new(WorldOptions::default());
     let (first, second) = (process(&world, "first"), process(&world, "second"));

@@ -11,6 +11,7 @@ use super::attempt::Left;
 use super::dial::{Line, NoLine};
 use super::job::Job;
 use super::outcome::End;
+use super::pace::Pace;
 use super::{Shared, outcome};
 use crate::egress::{Choice, Egress, Verdict, choose};
 
@@ -19,6 +20,9 @@ const ROUNDS_MAX: usize = 16;
 
 /// After its end an item is named by pages of due rows for so long.
 const NAMED: Duration = Duration::from_secs(2);
+
+/// For the next message's turn a connection is kept for so long.
+const KEPT_OPEN: Duration = Duration::from_secs(5);
 
 /// How a worker goes on after an item.
 enum Next {
@@ -35,14 +39,27 @@ enum Next {
 /// Sends what waits for one destination.
 pub(super) async fn run(shared: Arc<Shared>, destination: String, stopping: watch::Receiver<bool>) {
     recall(&shared, &destination).await;
+    let pace = Pace::of(shared.options.rate_of(&destination));
     let mut worker = Worker { shared: &shared, destination: &destination, line: None };
     while !*stopping.borrow() {
         let now = shared.now();
-        let Some(due) = shared.queue().take(&destination, now) else { break };
+        let pause = shared.queue().pause(&destination, now);
+        if let Some(until) = pause {
+            metrics::counter!("postroad_relay_pauses_total").increment(1);
+            let wait = until.since(now);
+            if wait > KEPT_OPEN {
+                // The relay begins again when it is time.
+                break;
+            }
+            shared.clock().sleep(wait).await;
+            continue;
+        }
+        let Some(due) = shared.queue().take(&destination, now, pace) else { break };
         let next = worker.one(&due).await;
         let now = shared.now();
         match next {
             Next::NotNow => {
+                shared.queue().refund(&destination, pace);
                 shared.queue().put_off(&due.item, now, now.after(shared.options.poll));
             }
             // Pages of due rows that were read before its end still name it: to meet it again would

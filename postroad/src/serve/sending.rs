@@ -95,6 +95,8 @@ fn options(config: &Config) -> Result<Options, Failure> {
         connections_max: relay.connections_max,
         per_destination_max: relay.per_destination_max,
         messages_max: relay.messages_max,
+        rate: relay.rate,
+        rates: rates(config),
         ..Options::default()
     })
 }
@@ -104,6 +106,15 @@ fn options(config: &Config) -> Result<Options, Failure> {
 /// The file that the configuration names cannot be used.
 pub(crate) fn rules(config: &Config) -> Result<Rules, Failure> {
     config.relay.refusals.as_ref().map_or_else(|| Ok(Rules::shipped()), |path| own_rules(path))
+}
+
+/// What a route says, and for those that say nothing what is said for all: a route to `*` is for
+/// domains without one.
+fn rates(config: &Config) -> BTreeMap<String, u32> {
+    let of = |(name, route): (&String, &RouteSection)| {
+        (name.clone(), route.rate.unwrap_or(config.relay.rate))
+    };
+    config.routes.iter().map(of).collect()
 }
 
 fn own_rules(path: &Path) -> Result<Rules, Failure> {

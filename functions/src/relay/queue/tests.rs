@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use mail::{RecordId, WriterId};
 use store::rows::{DuePlace, ItemKind};
 
@@ -31,7 +33,7 @@ fn destinations_take_turns_and_bounds_hold() {
     let starts: Vec<_> = std::iter::from_fn(|| queue.start(NOW)).collect();
     assert_eq!(starts, ["a", "b", "a", "b", "a", "b"]);
     assert_eq!(queue.counts(), (6, 8));
-    assert_eq!(queue.take("a", NOW).map(|due| due.item.id.counter), Some(0));
+    assert_eq!(queue.take("a", NOW, None).map(|due| due.item.id.counter), Some(0));
     queue.done(&due("a", 0).item);
     assert_eq!(queue.add(due("a", 0), NOW), Added::Here);
 }
@@ -68,12 +70,12 @@ fn what_is_not_to_be_done_now_is_not_met_again_at_once() {
     let mut queue = queue();
     queue.add(due("a", 1), NOW);
     assert!(queue.start(NOW).is_some());
-    let one = queue.take("a", NOW).unwrap();
+    let one = queue.take("a", NOW, None).unwrap();
     queue.put_off(&one.item, NOW, NOW.after(SECOND));
     assert_eq!(queue.add(one.clone(), NOW), Added::Here);
-    assert_eq!(queue.take("a", NOW), None);
+    assert_eq!(queue.take("a", NOW, None), None);
     assert_eq!(queue.add(one.clone(), NOW.after(SECOND)), Added::Here);
-    assert_eq!(queue.take("a", NOW.after(SECOND)), Some(one));
+    assert_eq!(queue.take("a", NOW.after(SECOND), None), Some(one));
 }
 
 #[test]
@@ -82,10 +84,10 @@ fn markers_tell_when_a_place_is_to_be_looked_at() {
     let (first, second) = (due("a", 0), due("a", 1));
     queue.mark(first.clone(), &[]);
     queue.mark(first.clone(), &[]);
-    assert_eq!(queue.markers("a"), [first.clone()]);
+    assert_eq!(queue.markers("a"), from_ref(&first));
     assert_eq!(queue.places_due(NOW), [("a".to_owned(), 0)]);
-    queue.mark(second.clone(), &[first.clone()]);
-    assert_eq!(queue.markers("a"), [second.clone()]);
+    queue.mark(second.clone(), from_ref(&first));
+    assert_eq!(queue.markers("a"), from_ref(&second));
     queue.mark(first.clone(), &[]);
     queue.unmark("a", &[second]);
     assert_eq!(queue.places_due(NOW), [("a".to_owned(), 0)], "one is left");
@@ -101,4 +103,29 @@ fn markers_tell_when_a_place_is_to_be_looked_at() {
     assert_eq!(queue.reviews_due(NOW, NOW), ["a"]);
     assert_eq!(queue.reviews_due(NOW, NOW), Vec::<String>::new());
     assert_eq!(queue.places_due(NOW.after(SECOND)), [("a".to_owned(), 0)]);
+}
+
+#[test]
+fn a_destination_that_has_had_enough_for_now_waits_and_slows_down() {
+    let mut queue = queue();
+    let pace = Pace::of(60);
+    (0..4).for_each(|n| assert_eq!(queue.add(due("a", n), NOW), Added::Here));
+    assert!(queue.start(NOW).is_some());
+    for n in 0..6 {
+        queue.add(due("a", n), NOW);
+        let taken = queue.take("a", NOW, pace).unwrap();
+        queue.done(&taken.item);
+    }
+    queue.add(due("a", 9), NOW);
+    assert_eq!(queue.take("a", NOW, pace), None);
+    let turn = queue.pause("a", NOW);
+    assert_eq!((turn, queue.next_start(NOW)), (Some(NOW.after(SECOND)), turn));
+    queue.ended("a");
+    assert_eq!(queue.start(NOW), None, "not its turn");
+    queue.refund("a", pace);
+    assert!(queue.start(NOW).is_some());
+    assert!(queue.take("a", NOW, pace).is_some());
+    (10..14).for_each(|n| assert_eq!(queue.add(due("a", n), NOW), Added::Here));
+    queue.slow("a");
+    assert_eq!(queue.start(NOW.after(SECOND * 9)), None, "one connection is open");
 }
