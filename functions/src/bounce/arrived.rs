@@ -53,10 +53,10 @@ impl Bounce {
         let items = self.store.items();
         let written = if any(RecipientState::Taken) {
             now.due = at;
-            items.put_off(due, &now, version, None).await.map(|_| ())
+            items.put_off(due, &now, version).await.map(|_| ())
         } else if any(RecipientState::Open) {
             now.due = at.after(self.options.retry_min);
-            items.put_off(due, &now, version, None).await.map(|_| ())
+            items.put_off(due, &now, version).await.map(|_| ())
         } else {
             now.state = ItemState::Failed;
             items.finish(due, &now, version).await

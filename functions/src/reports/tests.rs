@@ -144,7 +144,8 @@ async fn one_report_goes_to_each_who_wants_it_however_many_make_it() {
     assert!(leaving(&one).await.is_empty(), "not before the time is over");
     clock.sleep(MINUTE * 2 + MINUTE / 2).await;
     let (left, right) = futures_util::future::join(first.round(), second.round()).await;
-    (left.unwrap(), right.unwrap());
+    left.unwrap();
+    right.unwrap();
     // One who died and knows nothing makes the same.
     let again = reports(&two, &dns);
     again.about_again(from).await;
