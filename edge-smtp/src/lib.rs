@@ -22,8 +22,8 @@ mod tests;
 
 pub use options::{Daily, Leaving, Options};
 pub use policy::{
-    Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, NoVerifier,
-    OwnSpf, PolicyOptions, SpamFilter, SpamOptions, spf_of,
+    Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, MilterFilter,
+    MilterOptions, NoVerifier, OnFailure, OwnSpf, PolicyOptions, SpamFilter, SpamOptions, spf_of,
 };
 pub use service::Smtp;
 pub use session::{Session, Stored};

@@ -108,13 +108,15 @@ impl Message {
             return Err(Ok(replies::loops()));
         }
         let size = scanned.summary.size;
+        let engines = caller.shared.store.engines();
+        let id = format!("{:016x}", u64::from_be_bytes(engines.random.bytes()));
         let (mut verdicts, mut signatures) = (None, Vec::new());
         match caller.role() {
             Role::Mx => {
                 if scanned.counts.delivered_to > 0 {
                     incoming::circles(&self.envelope, &taken, caller).await?;
                 }
-                verdicts = incoming::judge(&self.envelope, &taken, caller, client).await?;
+                verdicts = incoming::judge(&self.envelope, &taken, caller, client, &id).await?;
             }
             Role::Submission => {
                 own_from(caller, &scanned.summary).await.map_err(Ok)?;
@@ -122,8 +124,6 @@ impl Message {
                 signatures = outgoing::sign(caller, &self.envelope, &taken).await?;
             }
         }
-        let engines = caller.shared.store.engines();
-        let id = format!("{:016x}", u64::from_be_bytes(engines.random.bytes()));
         let host = &caller.shared.options.core.host;
         let results = verdicts.as_ref().and_then(|verdicts| {
             let (host, peer) = (host.as_str(), caller.peer.address);

@@ -7,7 +7,7 @@ use mail::{Domain, srs};
 use proto::sasl;
 use proto::smtp::Config;
 
-use crate::policy::{Blocklists, Greylist, Judge, SpamFilter};
+use crate::policy::{Blocklists, Greylist, Judge, MilterFilter, SpamFilter};
 
 /// Options of one listener.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Options {
     pub greylist: Option<Arc<Greylist>>,
     /// Asked about every message from outside.
     pub spam: Option<Arc<SpamFilter>>,
+    /// Asked too, by the milter protocol.
+    pub milter: Option<Arc<MilterFilter>>,
     /// Submissions get DKIM signatures where their domain has keys.
     pub sign: bool,
     /// Submissions do not tell where they come from.
@@ -64,6 +66,7 @@ impl Options {
             blocklists: None,
             greylist: None,
             spam: None,
+            milter: None,
             sign: true,
             hide_client: false,
             daily: Daily::default(),

@@ -61,6 +61,14 @@ pub(crate) fn spam() -> Reply {
     reply(550, (7, 1), "Not taken: this looks like spam")
 }
 
+/// A filter's own words (`550 5.7.1 text`), where they are a reply that refuses; else `usual`.
+pub(crate) fn filter_says(words: Option<&str>, usual: Reply) -> Reply {
+    let said = words.and_then(mail::Reply::parse).filter(|said| !said.is_positive());
+    let Some(said) = said else { return usual };
+    let (_, subject, detail) = said.enhanced.unwrap_or((0, 7, 1));
+    Reply::new(said.code, (subject, detail), said.text)
+}
+
 /// The spam filter wants to see it again.
 pub(crate) fn spam_later() -> Reply {
     reply(451, (7, 1), "Please try again later")

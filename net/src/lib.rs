@@ -15,6 +15,7 @@ mod edge;
 pub mod http;
 mod limits;
 mod listener;
+pub mod milter;
 mod peer;
 mod proxy;
 mod roots;

@@ -48,11 +48,34 @@ impl Policies for Http {
     }
 }
 
+/// A policy that was fetched, for those who come after this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Of the TXT record it was fetched for.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+    /// How long it still holds.
+    pub left: Duration,
+}
+
+/// Where policies outlive a process, so that who can hide records and servers gains nothing by a
+/// restart (RFC 8461 §5.1). Economy and safety only: what is lost is fetched again.
+#[async_trait]
+pub trait Memory: Send + Sync {
+    /// What is remembered of a domain, if it still holds.
+    async fn recall(&self, domain: &Domain) -> Option<Remembered>;
+
+    /// Remembers a policy instead of what was there.
+    async fn remember(&self, domain: &Domain, policy: Remembered);
+}
+
 /// The policies of domains, kept in bounded memory for as long as they say.
 pub struct Sts {
     dns: Arc<dyn Dns>,
     policies: Arc<dyn Policies>,
     clock: Arc<dyn Clock>,
+    memory: Option<Arc<dyn Memory>>,
     held: Mutex<BTreeMap<Domain, Held>>,
 }
 
@@ -76,7 +99,13 @@ impl Sts {
     /// Nothing is remembered yet.
     #[must_use]
     pub fn new(dns: Arc<dyn Dns>, policies: Arc<dyn Policies>, clock: Arc<dyn Clock>) -> Self {
-        Self { dns, policies, clock, held: Mutex::default() }
+        Self { dns, policies, clock, memory: None, held: Mutex::default() }
+    }
+
+    /// This, with policies that outlive it.
+    #[must_use]
+    pub fn remembering(self, memory: Arc<dyn Memory>) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     /// The policy of `domain`, if it has one that is not [`Mode::None`]. A policy that was once
@@ -85,6 +114,9 @@ impl Sts {
     pub async fn policy(&self, domain: &Domain) -> Option<Arc<Policy>> {
         let now = self.clock.instant();
         let mut held = self.lock().get(domain).cloned();
+        if held.is_none() {
+            held = self.recall(domain).await;
+        }
         if let Some(held) = &mut held {
             held.policy = held.policy.take().filter(|(_, until)| *until > now);
         }
@@ -92,7 +124,11 @@ impl Sts {
         let fetch = match (&id, &held) {
             (None, _) => false,
             (Some(id), Some(held)) => {
-                let new = held.id != *id || held.policy.is_none();
+                // RFC 8461 §10.2: anew before it ends, or who hides it has only to wait.
+                let old = |(policy, until): &(Arc<Policy>, Instant)| {
+                    until.since(now) < policy.max_age / 2
+                };
+                let new = held.id != *id || held.policy.as_ref().is_none_or(old);
                 new && held.pause <= now
             }
             (Some(_), None) => true,
@@ -112,12 +148,32 @@ impl Sts {
         ids.next().filter(|_| ids.next().is_none())
     }
 
+    /// What was remembered by a process before; nothing too, so that it is asked for once.
+    async fn recall(&self, domain: &Domain) -> Option<Held> {
+        let found = self.memory.as_ref()?.recall(domain).await;
+        let now = self.clock.instant();
+        let held = found.and_then(|found| {
+            let policy = Policy::parse(&found.text).ok()?;
+            // I10: not longer than it said.
+            let until = now.after(found.left.min(policy.max_age));
+            Some(Held { id: found.id, policy: Some((Arc::new(policy), until)), pause: now })
+        });
+        let held = held.unwrap_or_else(|| Held { id: String::new(), policy: None, pause: now });
+        self.hold(domain, &held, now);
+        Some(held)
+    }
+
     async fn fetch(&self, domain: &Domain, id: String, held: Option<Held>) -> Held {
         let text = self.policies.fetch(domain).await;
         let now = self.clock.instant();
         let parsed = text.and_then(|text| Policy::parse(&text).map_err(|why| why.to_string()));
         let new = match parsed {
             Ok(policy) => {
+                if let Some(memory) = &self.memory {
+                    let text = policy.lines().join("\n");
+                    let (id, left) = (id.clone(), policy.max_age);
+                    memory.remember(domain, Remembered { id, text, left }).await;
+                }
                 let until = now.after(policy.max_age);
                 Held { id, policy: Some((Arc::new(policy), until)), pause: now }
             }
@@ -128,6 +184,11 @@ impl Sts {
                 Held { pause: now.after(FETCH_PAUSE), ..old }
             }
         };
+        self.hold(domain, &new, now);
+        new
+    }
+
+    fn hold(&self, domain: &Domain, new: &Held, now: Instant) {
         let mut all = self.lock();
         if all.len() >= DOMAINS_MAX {
             all.retain(|_, held| held.policy.as_ref().is_some_and(|(_, until)| *until > now));
@@ -135,7 +196,6 @@ impl Sts {
         if all.len() < DOMAINS_MAX || all.contains_key(domain) {
             all.insert(domain.clone(), new.clone());
         }
-        new
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Domain, Held>> {

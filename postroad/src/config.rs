@@ -29,7 +29,9 @@ pub use document::{example, markdown};
 pub use mistakes::{Mistake, Mistakes, Origin};
 pub use policy::{BlocklistSection, GreylistSection, PolicySection, ReportsSection, SpamSection};
 pub(crate) use values::parse_time;
-pub use values::{BlockAction, ByteSize, CheckAction, LogFormat, Protocol, Role, RouteTls, Tls};
+pub use values::{
+    BlockAction, ByteSize, CheckAction, FailureAction, LogFormat, Protocol, Role, RouteTls, Tls,
+};
 
 /// Name of the listener that an authority of certificates looks at.
 pub(crate) const ACME: &str = "acme";
@@ -68,8 +70,8 @@ section! {
         pub blocklists: BTreeMap<String, BlocklistSection> = BTreeMap::new(),
         /// Greylisting: mail from who is not known is taken when it comes again. Kept in memory.
         pub greylist: GreylistSection = GreylistSection::default(),
-        /// A spam filter beside this server: rspamd, asked by HTTP about every message from outside.
-        /// When it does not answer, mail is taken without it.
+        /// Spam filters beside this server, asked about every message from outside: rspamd by HTTP, or
+        /// any that speaks the milter protocol. When rspamd does not answer, mail is taken without it.
         pub spam: SpamSection = SpamSection::default(),
         /// Reports to other domains: how mail in their name fared here (DMARC), and how TLS to their
         /// servers went (TLS-RPT). Only to those who ask for them in DNS, once a day, by mail without

@@ -81,6 +81,12 @@ const METRICS: &[(&str, Kind, &str, &str)] = &[
         "Messages that the spam filter was asked about.",
     ),
     (
+        "postroad_smtp_milter_answers_total",
+        Kind::Counter,
+        "result: no action, junk, later, reject, too large (not asked), no answer",
+        "Messages that a milter was asked about.",
+    ),
+    (
         "postroad_spam_taught_total",
         Kind::Counter,
         "result: taught, passed over (gone or too large), no answer",

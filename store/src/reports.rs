@@ -17,7 +17,7 @@ use mail::{Domain, RecordId, Timestamp, WriterId};
 use crate::context::{Context, damaged, too_large};
 use crate::rows::{
     self, Lease, RECEIVED_SLOTS, ReceivedRow, RefusedRow, ReportSentRow, ReportWorkRow, RowValue,
-    TALLY_BYTES_MAX, Tally, TallyRow,
+    StsPolicyRow, TALLY_BYTES_MAX, Tally, TallyRow,
 };
 
 /// Counts in memory, and their bytes (I8); what is beyond is not told.
@@ -458,6 +458,44 @@ impl Reports {
             }
         }
         Ok((all, refused))
+    }
+
+    /// The MTA-STS policy of another domain, as any process of the region fetched it, and how long
+    /// it still holds.
+    /// # Errors
+    /// [`ReadError`]: nothing is known of it.
+    pub async fn sts_policy(
+        &self,
+        domain: &Domain,
+    ) -> Result<Option<(StsPolicyRow, Duration)>, ReadError> {
+        let key = rows::sts_policy_key(domain);
+        let Some(row) = self.cx.engines.index.get(&key, Consistency::Strong).await? else {
+            return Ok(None);
+        };
+        let row = StsPolicyRow::decode(&row.value).map_err(damaged)?;
+        let left = row.until.since(self.cx.engines.index.now());
+        Ok((!left.is_zero()).then_some((row, left)))
+    }
+
+    /// Keeps the MTA-STS policy of another domain for as long as it holds.
+    /// # Errors
+    /// [`WriteError`]: it is fetched again after a restart; also one that no row can hold.
+    pub async fn keep_sts_policy(
+        &self,
+        domain: &Domain,
+        id: &str,
+        text: &str,
+        left: Duration,
+    ) -> Result<(), WriteError> {
+        let until = self.cx.engines.index.now().after(left);
+        let policy = StsPolicyRow { id: id.to_owned(), text: text.to_owned(), until };
+        let row = Row {
+            value: policy.encode().map_err(too_large)?,
+            version: Version(1),
+            nonce: self.cx.nonce(),
+            expiry: Some(until),
+        };
+        self.cx.engines.index.put_if(&rows::sts_policy_key(domain), row, Expect::Any).await
     }
 
     fn lock(&self) -> MutexGuard<'_, (Counts, usize)> {

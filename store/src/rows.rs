@@ -60,10 +60,10 @@ pub use relay::{
     shards_partition,
 };
 pub use reports::{
-    RECEIVED_SLOTS, ReceivedRow, RefusedRow, ReportSentRow, ReportWorkRow, TALLY_BUCKETS,
-    TALLY_BYTES_MAX, Tally, TallyRow, parse_received_sort, received_partition, received_slot,
-    received_sort, refused_key, report_sent_key, report_sent_partition, report_work_key,
-    tallies_partition, tally_bucket, tally_key,
+    RECEIVED_SLOTS, ReceivedRow, RefusedRow, ReportSentRow, ReportWorkRow, StsPolicyRow,
+    TALLY_BUCKETS, TALLY_BYTES_MAX, Tally, TallyRow, parse_received_sort, received_partition,
+    received_slot, received_sort, refused_key, report_sent_key, report_sent_partition,
+    report_work_key, sts_policy_key, tallies_partition, tally_bucket, tally_key,
 };
 pub use unmatched::{
     UNMATCHED_MAX, UNMATCHED_SLOTS, Unmatched, UnmatchedRow, unmatched_key, unmatched_partition,

@@ -20,6 +20,7 @@ mod imap_extensions;
 mod kill;
 mod kill_sending;
 mod memory;
+mod milter;
 mod peers;
 mod policy;
 mod power_cut;

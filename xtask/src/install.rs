@@ -23,6 +23,8 @@ const TEST_TOOLS: &[(&str, &str)] = &[
     ("nsd", "nsd"),
     ("unbound", "unbound"),
     ("ldns-signzone", "ldnsutils"),
+    // A filter on libmilter; brings no program.
+    ("", "python3-milter"),
 ];
 
 /// A second mail server to exchange mail with. Debian does not install it beside Postfix: its

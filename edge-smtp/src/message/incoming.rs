@@ -18,9 +18,11 @@ pub(super) async fn judge(
     taken: &Taken,
     caller: &Caller,
     client: &Client,
+    id: &str,
 ) -> Result<Option<Verdicts>, Refusal> {
     let options = &caller.shared.options;
-    if options.judge.is_none() && options.spam.is_none() && caller.listed.is_none() {
+    let asks = options.judge.is_some() || options.spam.is_some() || options.milter.is_some();
+    if !asks && caller.listed.is_none() {
         return Ok(None);
     }
     let whole = taken.whole().await.map_err(|error| replies::not_stored(&error))?;
@@ -49,6 +51,11 @@ pub(super) async fn judge(
     }
     if let Some(spam) = &options.spam
         && let Some(reply) = spam.ask(&arrival, envelope, &mut verdicts).await
+    {
+        return Err(Ok(reply));
+    }
+    if let Some(milter) = &options.milter
+        && let Some(reply) = milter.ask(&arrival, envelope, id, &mut verdicts).await
     {
         return Err(Ok(reply));
     }

@@ -105,3 +105,47 @@ async fn a_policy_is_kept_whatever_becomes_of_record_and_file() {
     clock.advance(Duration::from_secs(86_400));
     assert_eq!(mode().await, None);
 }
+
+/// What outlives a process.
+#[derive(Default)]
+struct Kept(Mutex<BTreeMap<Domain, Remembered>>);
+
+#[async_trait]
+impl Memory for Kept {
+    async fn recall(&self, domain: &Domain) -> Option<Remembered> {
+        self.0.lock().unwrap().get(domain).cloned()
+    }
+    async fn remember(&self, domain: &Domain, policy: Remembered) {
+        self.0.lock().unwrap().insert(domain.clone(), policy);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_outlives_the_process_that_fetched_it() {
+    let scene = Arc::new(Scene::default());
+    let clock = Arc::new(ManualClock::default());
+    let kept = Arc::new(Kept::default());
+    let process =
+        || Sts::new(scene.clone(), scene.clone(), clock.clone()).remembering(kept.clone());
+    let domain = Domain::parse("example.net").unwrap();
+    let mode = async |sts: &Sts| sts.policy(&domain).await.map(|policy| policy.mode);
+    let fetched = || *scene.fetched.lock().unwrap();
+    scene.record(Some("v=STSv1; id=1"));
+    scene.file(Some("enforce"));
+    assert_eq!((mode(&process()).await, fetched()), (Some(Mode::Enforce), 1));
+    // F4: record and server hidden at a restart.
+    for record in [Some("v=STSv1; id=1"), None, Some("v=STSv1; id=2")] {
+        scene.record(record);
+        scene.file(None);
+        assert_eq!(mode(&process()).await, Some(Mode::Enforce), "{record:?}");
+    }
+    // Anew at half of its time, and without success it stays until its end.
+    let sts = process();
+    scene.record(Some("v=STSv1; id=1"));
+    let before = fetched();
+    assert_eq!((mode(&sts).await, fetched()), (Some(Mode::Enforce), before));
+    clock.advance(Duration::from_secs(43_201));
+    assert_eq!((mode(&sts).await, fetched()), (Some(Mode::Enforce), before + 1));
+    clock.advance(Duration::from_secs(43_200));
+    assert_eq!(mode(&sts).await, None);
+}

@@ -101,6 +101,13 @@ fn policy(config: &Config, tree: &Tree, mistakes: &mut Mistakes) {
             mistakes.add(&at, problem, "write it like http://127.0.0.1:11333");
         }
     }
+    if let Some(text) = &config.spam.milter
+        && net::milter::MilterAddress::parse(text).is_none()
+    {
+        let at = origin(tree, &["spam", "milter"]);
+        let problem = format!("`spam.milter` cannot be \"{text}\"");
+        mistakes.add(&at, problem, "write it like inet:127.0.0.1:11332 or unix:/run/filter.sock");
+    }
     if config.reporter().is_none() {
         let at = origin(tree, &["reports", "from"]);
         let fix = "write an address of this office, like postmaster@example.org";

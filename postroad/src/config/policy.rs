@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::schema::section;
-use super::values::{BlockAction, ByteSize, CheckAction};
+use super::values::{BlockAction, ByteSize, CheckAction, FailureAction};
 
 section! {
     /// Checks of mail from other servers. What they find stands in Authentication-Results. All off:
@@ -54,14 +54,20 @@ section! {
 }
 
 section! {
-    /// A spam filter beside this server: rspamd, asked by HTTP about every message from outside.
-    /// When it does not answer, mail is taken without it.
+    /// Spam filters beside this server, asked about every message from outside: rspamd by HTTP, or any
+    /// that speaks the milter protocol. When rspamd does not answer, mail is taken without it.
     pub struct SpamSection {
         /// Its normal worker, such as http://127.0.0.1:11333. Without it, nobody is asked.
         pub url: Option<String> = None,
         /// Its controller, such as http://127.0.0.1:11334: told what people put into Junk, and take
         /// out of it. Without it, nobody is told.
         pub learn_url: Option<String> = None,
+        /// A filter that speaks the milter protocol: `inet:127.0.0.1:11332` or `unix:/run/filter.sock`.
+        /// It sees whole messages; of its answer only the verdict counts, nothing is changed. Without
+        /// it, none is asked.
+        pub milter: Option<String> = None,
+        /// What is done when the milter does not answer.
+        pub on_failure: FailureAction = FailureAction::Accept,
         /// Time for one answer.
         pub time: Duration = Duration::from_secs(10),
         /// Larger messages are not shown to it.

@@ -308,6 +308,17 @@ words! {
     "one of reject, junk"
 }
 
+words! {
+    /// What is done when a filter does not answer.
+    pub enum FailureAction {
+        /// Mail is taken without it.
+        Accept = "accept",
+        /// Mail is to come again later.
+        Later = "later",
+    }
+    "one of accept, later"
+}
+
 /// Reads one word; a mistake leaves `None`.
 fn scalar<T: Scalar>(tree: &Tree, path: &str, mistakes: &mut Mistakes) -> Option<T> {
     let text = match &tree.value {
@@ -370,7 +381,8 @@ scalar_nodes!(
     Tls,
     LogFormat,
     CheckAction,
-    BlockAction
+    BlockAction,
+    FailureAction
 );
 
 impl<T: Scalar> Node for Option<T> {

@@ -146,6 +146,7 @@ impl Shared<'_> {
             blocklists: self.policy.blocklists.clone(),
             greylist: self.policy.greylist.clone(),
             spam: self.policy.spam.clone(),
+            milter: self.policy.milter.clone(),
             sign: submission.sign,
             hide_client: submission.hide_client,
             daily: edge_smtp::Daily {

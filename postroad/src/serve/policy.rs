@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use edge_imap::Taught;
 use edge_smtp::{
-    Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, PolicyOptions,
-    SpamFilter, SpamOptions,
+    Action, Blocklist, Blocklists, Greylist, GreylistOptions, Judge, ListAction, MilterFilter,
+    MilterOptions, OnFailure, PolicyOptions, SpamFilter, SpamOptions,
 };
 use mail::Domain;
 use net::Roots;
 use net::dns::{Dns, Resolver};
 use net::http::Http;
+use net::milter::{Milter, MilterAddress};
 use net::send::Reach;
 use store::Store;
 use tokio::sync::mpsc;
 
-use crate::config::{BlockAction, CheckAction, Config};
+use crate::config::{BlockAction, CheckAction, Config, FailureAction};
 use crate::failure::Failure;
 use crate::serve::learning;
 
@@ -25,6 +26,7 @@ pub(super) struct Policy {
     pub(super) blocklists: Option<Arc<Blocklists>>,
     pub(super) greylist: Option<Arc<Greylist>>,
     pub(super) spam: Option<Arc<SpamFilter>>,
+    pub(super) milter: Option<Arc<MilterFilter>>,
     pub(super) taught: Option<mpsc::Sender<Taught>>,
 }
 
@@ -78,8 +80,21 @@ impl Policy {
             };
             Arc::new(SpamFilter::new(options, filter_client(store, dns.clone())))
         });
+        let address = config.spam.milter.as_deref().and_then(MilterAddress::parse);
+        let milter = address.map(|address| {
+            let options = MilterOptions {
+                message_bytes_max: config.spam.message_size_max.0,
+                reject: config.spam.reject,
+                on_failure: match config.spam.on_failure {
+                    FailureAction::Accept => OnFailure::Accept,
+                    FailureAction::Later => OnFailure::Later,
+                },
+            };
+            let milter = Milter::new(address, clock.clone(), config.spam.time);
+            Arc::new(MilterFilter::new(options, milter))
+        });
         let taught = learning::start(config, store, || filter_client(store, dns));
-        Ok(Self { judge, blocklists, greylist, spam, taught })
+        Ok(Self { judge, blocklists, greylist, spam, milter, taught })
     }
 }
 

@@ -21,7 +21,7 @@ use mail::{Domain, srs};
 use net::dns::Resolver;
 use net::http::Http;
 use net::send::{Login, Reach, Security, Tcp, Verify};
-use net::sts::Sts;
+use net::sts::{Memory, Remembered, Sts};
 use proto::sasl::Password;
 use store::Store;
 
@@ -222,13 +222,37 @@ async fn outside(config: &Config, store: &Store) -> Result<Outside, Failure> {
     let mac = srs_key(&office::secret(store).await?);
     let (routes, http, dns) = ways(config, store)?;
     let spf = Arc::new(OwnSpf { dns: dns.clone(), clock: clock.clone() });
-    let sts = Arc::new(Sts::new(dns, Arc::new(http), clock.clone()));
+    let sts = Sts::new(dns, Arc::new(http), clock.clone());
+    let sts = Arc::new(sts.remembering(Arc::new(Policies(store.clone()))));
     Ok(Outside {
         dialer: Arc::new(Tcp::new(clock, random, config.authorities()?)),
         routes: routes.with_sts(sts),
         forwarding: Some(Forwarding { mac }),
         spf: config.relay.spf.then_some(spf as Arc<dyn Spf>),
     })
+}
+
+/// MTA-STS policies in rows: they outlive this process, and others of the region know of them.
+struct Policies(Store);
+
+#[async_trait]
+impl Memory for Policies {
+    async fn recall(&self, domain: &Domain) -> Option<Remembered> {
+        match self.0.reports().sts_policy(domain).await {
+            Ok(found) => found.map(|(row, left)| Remembered { id: row.id, text: row.text, left }),
+            Err(error) => {
+                tracing::warn!(%domain, %error, "whether a policy is known is not known");
+                None
+            }
+        }
+    }
+
+    async fn remember(&self, domain: &Domain, policy: Remembered) {
+        let Remembered { id, text, left } = policy;
+        if let Err(error) = self.0.reports().keep_sts_policy(domain, &id, &text, left).await {
+            tracing::warn!(%domain, %error, "a policy is not kept over a restart");
+        }
+    }
 }
 
 fn route(name: &str, section: &RouteSection) -> Result<Route, Failure> {

@@ -288,6 +288,46 @@ impl RowValue for RefusedRow {
     }
 }
 
+/// Shards of remembered policies.
+const POLICY_SHARDS: u16 = 16;
+
+/// Key of a domain's MTA-STS policy. Written unconditionally; expires when the policy does.
+#[must_use]
+pub fn sts_policy_key(domain: &Domain) -> Key {
+    let name = domain.as_str().as_bytes();
+    Key::new(vec![b'q', b'p', shard_of(name, POLICY_SHARDS)], name.to_vec())
+}
+
+/// The MTA-STS policy of another domain, as it was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StsPolicyRow {
+    /// Of the TXT record it was fetched for.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+    /// Until when it holds.
+    pub until: Timestamp,
+}
+
+impl RowValue for StsPolicyRow {
+    const NAME: &'static str = "MTA-STS policy row";
+
+    fn put(&self, out: &mut Vec<u8>) -> Option<()> {
+        put_text(out, &self.id, NAME_BYTES_MAX)?;
+        put_text(out, &self.text, 14 * 1024)?;
+        put_varint(out, self.until.0);
+        Some(())
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: reader.str(NAME_BYTES_MAX)?.to_owned(),
+            text: reader.str(14 * 1024)?.to_owned(),
+            until: Timestamp(reader.varint()?),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use mail::WriterId;
@@ -312,6 +352,7 @@ mod tests {
         survives(&sent);
         let digest = Digest { organisation: "o".into(), id: "i".into(), ..Digest::default() };
         survives(&ReceivedRow { at: Timestamp(5), verified: true, from: "c.test".into(), digest });
+        survives(&StsPolicyRow { id: "1".into(), text: "mode: x".into(), until: Timestamp(7) });
         survives(&RefusedRow { malformed: 300, foreign: 1, over: 0 });
         let id = RecordId { writer: WriterId([1; 16]), counter: 2 };
         assert_eq!(ReportSentRow::parse_sort(&report_sent_key(8, id).sort), Some((8, id)));
