@@ -22,7 +22,7 @@ use store::{Directory, Store};
 pub use accounts::{AccountDetails, AccountSummary, NewAccount, Quota, RemovedAccount, Used};
 pub use aliases::AliasInfo;
 pub use dns::{DnsCheck, DnsRecord, Looker, Publishing, txt_line};
-pub use doctor::{Check, Report, Surroundings, Verdict};
+pub use doctor::{Check, Report, Surroundings, ToldTime, Verdict};
 pub use domains::{DomainDetails, DomainSummary};
 pub use keys::KeyInfo;
 pub use queue::{

@@ -173,7 +173,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             let config = load(config)?;
             let certificates = crate::office::certificates_in_use(&config);
             let report = verbs::run(&config, async |admin| {
-                let around = domain::surroundings(&config, &admin, offline);
+                let around = domain::surroundings(&config, &admin, offline).await;
                 Ok(admin.doctor_around(certificates, &around).await)
             })?;
             print::report(&report, json)?;

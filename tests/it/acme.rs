@@ -138,6 +138,18 @@ fn a_certificate_is_got_and_used_without_a_restart() {
         let answer = get(world, path);
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
     }
+    // doctor compares clocks with the authority's, and knows the certificate.
+    let doctor = Command::new(tests::office::binary())
+        .args(["doctor", "--json", "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let check = |name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap()["found"].to_string()
+    };
+    assert!(check("time").contains("s of acme.authority.test"), "{report:#}");
+    assert!(check("certificates").contains("acme.pem is valid for"), "{report:#}");
     // The account and the certificate are kept: a new process asks for nothing.
     let orders = |log: &str| log.matches("POST /order-plz").count();
     let before = orders(&pebble.log());

@@ -205,14 +205,14 @@ fn each_imap_command_has_a_test() {
     none_is_missing("commands", &missing);
 }
 
-fn ask(arguments: &[&str]) -> String {
+pub(crate) fn ask(arguments: &[&str]) -> String {
     let output = Command::new(binary()).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The verbs below these words, as their help tells them.
-fn verbs(words: &[&str], found: &mut Vec<String>) {
+pub(crate) fn verbs(words: &[&str], found: &mut Vec<String>) {
     let help = ask(&[words, &["--help"]].concat());
     let below: Vec<&str> = help
         .lines()

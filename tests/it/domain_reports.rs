@@ -94,6 +94,7 @@ fn reporting() -> (Zones, Office) {
 }
 
 // Issue: DMARC and TLS-RPT reports out.
+// RFC 8460 §5.3; RFC 9990 §4, §4.2.
 #[test]
 fn others_are_told_once_of_mail_in_their_name_and_of_tls_to_their_servers() {
     let (_zones, office) = reporting();

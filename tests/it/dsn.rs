@@ -46,6 +46,7 @@ fn settled(office: &Office) {
     });
 }
 
+// Covers: EHLO DSN.
 #[test]
 fn success_is_told_by_the_last_who_knows_how() {
     let (knows, plain) = (Sink::start(), Sink::start());

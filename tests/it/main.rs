@@ -15,6 +15,7 @@ mod dsn;
 mod egress_spf;
 mod exchangers;
 mod forwarding;
+mod guide;
 mod imap_commands;
 mod imap_extensions;
 mod kill;

@@ -170,6 +170,7 @@ mod tests {
         item.state
     }
 
+    // RFC 3461 §5.2.3.
     #[test]
     fn success_is_told_by_us_where_nobody_else_does_and_somebody_asked() {
         let words = Some("mx.far.test 250 2.0.0 yes");

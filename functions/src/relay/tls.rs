@@ -72,6 +72,7 @@ fn of_words(policy: &TlsPolicy, why: &str) -> TlsOutcome {
 mod tests {
     use super::*;
 
+    // RFC 8460 §4.3.
     #[test]
     fn what_went_wrong_has_the_name_that_reports_give_it() {
         let sts = TlsPolicy { kind: TlsPolicyKind::Sts, ..TlsPolicy::default() };

@@ -111,6 +111,7 @@ async fn letter(store: &Store, item: &Item) -> String {
     String::from_utf8(read.to_vec()).unwrap()
 }
 
+// RFC 9990 §4, §4.1.
 #[tokio::test(start_paused = true)]
 async fn one_report_goes_to_each_who_wants_it_however_many_make_it() {
     let world = World::default();

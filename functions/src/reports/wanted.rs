@@ -6,7 +6,7 @@ use mail::report::TlsReportTargets;
 use mail::{Domain, Path};
 use net::dns::{Dns, DnsFault};
 
-/// Largest report for which nothing else is said (RFC 7489 §7.2 leaves it open).
+/// Largest report for which nothing else is said (RFC 7489 leaves it open).
 const BYTES_MAX: u64 = 10 << 20;
 
 /// One who wants a report.

@@ -105,6 +105,7 @@ fn a_report_of_the_old_form_is_read() {
     assert_eq!(row.seen.spf.as_ref().unwrap().found, Found::SoftFail);
 }
 
+// RFC 9990 §3.1, §3.1.1.10, §3.1.1.13, §3.1.2.3.
 #[test]
 fn what_we_write_is_what_we_read() {
     let mut report = AggregateReport::read(OLD).unwrap();
@@ -112,6 +113,14 @@ fn what_we_write_is_what_we_read() {
     report.cut = 0;
     assert_eq!(AggregateReport::read(&report.write()).unwrap(), report);
     assert_eq!(DmarcSeen::decode(&seen().encode()).unwrap(), seen());
+    // A bounce: no sender, and what HELO says is no identity of DMARC.
+    let mut bounce = seen();
+    bounce.envelope_from = String::new();
+    bounce.spf.iter_mut().for_each(|spf| spf.helo = true);
+    report.rows = vec![AggregateRow { count: 1, seen: bounce }];
+    let text = report.write();
+    assert!(text.contains("<envelope_from></envelope_from>"), "{text}");
+    assert!(text.contains("<spf>") && !text.contains("<scope>"), "{text}");
     for cut in 0..seen().encode().len() {
         assert!(DmarcSeen::decode(&seen().encode()[..cut]).is_err());
     }
@@ -178,6 +187,7 @@ fn bombs_are_not_unpacked() {
     }
 }
 
+// RFC 8460 §4.2, §4.3.
 #[test]
 fn a_report_of_tls_comes_back() {
     let policy = TlsPolicy {
@@ -224,6 +234,7 @@ fn a_report_of_tls_comes_back() {
     assert_eq!(TlsReportTargets::parse("v=DMARC1; rua=mailto:a@b.test"), None);
 }
 
+// RFC 8460 §5.3; RFC 9990 §4.2; RFC 8689 §4.
 #[test]
 fn a_letter_brings_what_is_in_it() {
     let to = crate::Path::parse("dmarc@far.test").unwrap();
@@ -243,6 +254,8 @@ fn a_letter_brings_what_is_in_it() {
             report,
         };
         let text = letter.write();
+        let required = String::from_utf8_lossy(&text).contains("\r\nTLS-Required: No\r\n");
+        assert_eq!(required, kind == ReportKind::Tls);
         assert!(text.is_ascii() && !String::from_utf8_lossy(&text).contains("\nBcc"));
         let (Unpacked::Xml(found) | Unpacked::Json(found)) = unpack(&text).unwrap();
         assert_eq!(found, report);

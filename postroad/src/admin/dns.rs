@@ -75,20 +75,20 @@ enum Wants {
     StsHost,
     TlsRpt,
     Srv(u16),
-    Nothing,
+    Policy(String),
 }
 
 impl DnsRecord {
     /// Whether it is the MTA-STS policy, a file that the host of its name serves.
     #[must_use]
     pub fn is_policy(&self) -> bool {
-        self.wants == Wants::Nothing
+        matches!(self.wants, Wants::Policy(_))
     }
 
     /// Whether it stands in a zone file as it is.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !matches!(self.wants, Wants::Host | Wants::Nothing)
+        !matches!(self.wants, Wants::Host | Wants::Policy(_))
     }
 
     /// The line of a zone file.
@@ -287,7 +287,7 @@ fn sts(domain: &Domain, row: &DomainRow, publishing: &Publishing) -> Vec<Part> {
             "POLICY",
             policy.text().split_whitespace().collect::<Vec<_>>().join(" "),
             "MTA-STS: at https://…/.well-known/mta-sts.txt, with a certificate for this name",
-            Wants::Nothing,
+            Wants::Policy(policy.text()),
         ),
     ]
 }

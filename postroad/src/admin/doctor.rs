@@ -18,7 +18,7 @@ use store::rows::{WriterRow, WriterState};
 
 use super::{Admin, AdminError, QueueFilter};
 
-pub use network::Surroundings;
+pub use network::{Surroundings, ToldTime};
 
 /// Accounts whose logs are opened at most.
 const ACCOUNTS_MAX: usize = 10_000;
@@ -90,6 +90,7 @@ impl Admin {
         let mut checks = self.checks(certificates).await;
         let names = self.certificate_names(&known, &around.publishing).await;
         checks.push(names.unwrap_or_else(|why| unreadable("tls names", &why)));
+        checks.extend(around.time.iter().map(network::time));
         checks.extend(self.network(around).await);
         Self::report(checks)
     }

@@ -1,11 +1,20 @@
 //! `postroad domain show` and what belongs to it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use mail::Timestamp;
+use mail::date::DateTime;
+use net::dns::Resolver;
+use net::http::{Asked, Http};
+use net::send::Reach;
 use serde::Serialize;
 
 use super::print;
-use crate::admin::{Admin, DnsRecord, DomainDetails, Looker, Publishing, Surroundings, Verdict};
+use crate::admin::{
+    Admin, DnsRecord, DomainDetails, Looker, Publishing, Surroundings, ToldTime, Verdict,
+};
 use crate::config::{Config, Protocol, Tls};
 use crate::failure::Failure;
 
@@ -57,17 +66,55 @@ fn is_global(address: &IpAddr) -> bool {
 
 /// Whoever asks DNS as this configuration says.
 pub(super) fn looker(config: &Config, admin: &Admin) -> Looker {
-    Looker::new(&config.resolvers(), admin.engines())
+    let engines = admin.engines();
+    let looker = Looker::new(&config.resolvers(), engines);
+    // Without authorities to verify it by, the policy is not fetched; `config check` tells why.
+    let Ok(roots) = config.authorities() else { return looker };
+    let (clock, random) = (engines.clock.clone(), engines.random.clone());
+    let dns = Arc::new(Resolver::new(&config.resolvers(), clock.clone(), random));
+    // They are our own names: where they lead is the administrator's affair.
+    looker.fetching(Arc::new(Http::new(clock, engines.tasks.clone(), dns, roots, Reach::Anywhere)))
 }
 
 /// What `doctor` looks at. DNS is asked if resolvers are configured, or the host's name can be in
 /// the public DNS; `offline`: never.
-pub(super) fn surroundings(config: &Config, admin: &Admin, offline: bool) -> Surroundings {
+pub(super) async fn surroundings(config: &Config, admin: &Admin, offline: bool) -> Surroundings {
     let publishing = publishing(config);
     let asked = !config.dns.servers.is_empty() || is_public(&publishing.host);
     let looker = (asked && !offline).then(|| looker(config, admin));
     let blocklists = config.blocklists.values().filter_map(|list| list.zone.clone()).collect();
-    Surroundings { publishing, looker, blocklists }
+    let time = if offline { None } else { told_time(config, admin).await };
+    Surroundings { publishing, looker, blocklists, time }
+}
+
+/// How long the other machine may take to tell its time.
+const TELL_TIME: Duration = Duration::from_secs(10);
+/// Largest directory of an authority that is read for it.
+const DIRECTORY_BYTES_MAX: usize = 64 * 1024;
+
+/// The time in the answer of the one HTTPS server that the configuration names, the authority's
+/// directory; `None`: it names none.
+async fn told_time(config: &Config, admin: &Admin) -> Option<ToldTime> {
+    let directory = config.acme.directory.as_deref()?;
+    let by = directory.split('/').nth(2).unwrap_or(directory).to_owned();
+    let engines = admin.engines();
+    let roots = match &config.acme.authorities {
+        Some(path) => net::Roots::read(path),
+        None => config.authorities(),
+    };
+    let asked = async {
+        let (clock, random) = (engines.clock.clone(), engines.random.clone());
+        let dns = Arc::new(Resolver::new(&config.resolvers(), clock.clone(), random));
+        let roots = roots.map_err(|why| why.to_string())?;
+        let http = Http::new(clock, engines.tasks.clone(), dns, roots, Reach::Anywhere);
+        let answer = http.ask(Asked::get(directory, TELL_TIME, DIRECTORY_BYTES_MAX)).await;
+        let answer = answer.map_err(|why| why.to_string())?.response;
+        let date = answer.headers().get("date").ok_or("its answer has no date")?;
+        let date = DateTime::parse(date.as_bytes()).ok_or("its date cannot be read")?;
+        u64::try_from(date.seconds).map(Timestamp::from_seconds).map_err(|_| "no date".to_owned())
+    };
+    let theirs = asked.await;
+    Some(ToldTime { by, theirs, ours: engines.index.now() })
 }
 
 /// RFC 6761, RFC 6762: names that nobody else knows.

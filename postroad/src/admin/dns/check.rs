@@ -10,12 +10,15 @@ use mail::dmarc::DmarcRecord;
 use mail::spf::SpfRecord;
 use mail::verdicts::{Asked, Found};
 use net::dns::{Answer, Dns as _, DnsFault, DnsOptions, Resolver};
+use net::sts::{Mode, Policies, Policy};
 
 use super::{AdminError, DnsCheck, DnsRecord, Publishing, Verdict, Wants, domain_name};
 
 /// Asks DNS for an administrator.
 pub struct Looker {
     pub(in crate::admin) resolver: Resolver,
+    /// Fetches what our domains publish by HTTPS; `None`: nobody does.
+    policies: Option<Arc<dyn Policies>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,12 +51,47 @@ fn absent(fault: &DnsFault, missing: Verdict, follows: &str) -> DnsCheck {
     }
 }
 
+/// What others get who ask for the domain's policy, as RFC 8461 §3.3 has them ask: by HTTPS, with a
+/// certificate for the name, without redirects.
+async fn policy(policies: &dyn Policies, domain: &Domain, ours: &str) -> DnsCheck {
+    let shown = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = match policies.fetch(domain).await {
+        Ok(text) => text,
+        Err(why) => {
+            let note = format!("others cannot fetch it: {why}");
+            return told(Verdict::Warning, Vec::new(), note);
+        }
+    };
+    let found = vec![shown(&text).chars().take(SHOWN_CHARS_MAX).collect()];
+    let (Ok(theirs), Ok(ours)) = (Policy::parse(&text), Policy::parse(ours)) else {
+        return told(Verdict::Failure, found, "that is no policy: others see none");
+    };
+    if (theirs.mode, &theirs.mx) == (ours.mode, &ours.mx) {
+        return fine(found);
+    }
+    // Who keeps to it sends nothing to a host that it does not name.
+    let lost = theirs.mode == Mode::Enforce && !ours.mx.iter().all(|host| theirs.allows(host));
+    if lost {
+        return told(Verdict::Failure, found, "others may not send to our mail exchanger");
+    }
+    told(Verdict::Warning, found, "somebody else's policy, or an old one, is served there")
+}
+
+/// Longest policy that is shown.
+const SHOWN_CHARS_MAX: usize = 500;
+
 impl Looker {
     /// Asks these resolvers.
     #[must_use]
     pub fn new(options: &DnsOptions, engines: &Engines) -> Self {
         let (clock, random) = (engines.clock.clone(), engines.random.clone());
-        Self { resolver: Resolver::new(options, clock.clone(), random), clock }
+        Self { resolver: Resolver::new(options, clock.clone(), random), policies: None, clock }
+    }
+
+    /// The same, and fetches policies too.
+    #[must_use]
+    pub fn fetching(self, policies: Arc<dyn Policies>) -> Self {
+        Self { policies: Some(policies), ..self }
     }
 
     /// Looks every record of the domain up, one after the other.
@@ -77,7 +115,10 @@ impl Looker {
                 Wants::StsHost => self.sts_host(&record.name).await,
                 Wants::TlsRpt => self.tls_rpt(&record.name).await,
                 Wants::Srv(port) => self.srv(&record.name, *port, &publishing.host).await,
-                Wants::Nothing => continue,
+                Wants::Policy(text) => match &self.policies {
+                    Some(policies) => policy(&**policies, domain, text).await,
+                    None => continue,
+                },
             };
             record.check = Some(check);
         }

@@ -140,6 +140,7 @@ impl Office {
             publishing: self.publishing.clone(),
             looker: Some(self.looker()),
             blocklists: blocklists.iter().map(|zone| (*zone).to_owned()).collect(),
+            time: None,
         };
         let report = self.admin.doctor_around(Ok(Vec::new()), &around).await;
         report.checks.into_iter().map(|check| (check.name, check)).collect()
@@ -214,4 +215,49 @@ async fn the_doctor_sees_names_and_blocklists_of_our_addresses() {
 fn long_texts_are_several_strings() {
     let line = quoted(&format!("{}\"", "x".repeat(300)));
     assert_eq!(line, format!("\"{}\" \"{}\\\"\"", "x".repeat(255), "x".repeat(45)));
+}
+
+/// A web server that answers so.
+struct Web(Result<&'static str, &'static str>);
+
+#[async_trait::async_trait]
+impl net::sts::Policies for Web {
+    async fn fetch(&self, domain: &Domain) -> Result<String, String> {
+        assert_eq!(domain.as_str(), "example.test");
+        self.0.map(str::to_owned).map_err(str::to_owned)
+    }
+}
+
+// RFC 8461 §3.3.
+#[tokio::test]
+async fn the_policy_is_fetched_as_others_fetch_it() {
+    let office = office().await;
+    office.publish().await;
+    let check = async |answer| {
+        let mut records = office.records().await;
+        let looker = office.looker().fetching(Arc::new(Web(answer)));
+        looker.check("example.test", &mut records, &office.publishing).await.unwrap();
+        let policy = records.into_iter().find(DnsRecord::is_policy).unwrap();
+        let check = policy.check.unwrap();
+        (check.verdict, check.note.unwrap_or_default())
+    };
+    let ours = "version: STSv1\r\nmode: testing\r\nmx: mail.example.test\r\nmax_age: 5\r\n";
+    assert_eq!(check(Ok(ours)).await, (Verdict::Ok, String::new()));
+    for (answer, verdict, part) in [
+        (Err("no whole answer"), Verdict::Warning, "no whole answer"),
+        (Ok("<html>"), Verdict::Failure, "no policy"),
+        (
+            Ok("version: STSv1\nmode: enforce\nmx: mx.other.test\nmax_age: 5\n"),
+            Verdict::Failure,
+            "may not send",
+        ),
+        (
+            Ok("version: STSv1\nmode: enforce\nmx: mail.example.test\nmax_age: 5\n"),
+            Verdict::Warning,
+            "an old one",
+        ),
+    ] {
+        let (found, note) = check(answer).await;
+        assert!(found == verdict && note.contains(part), "{answer:?}: {found:?} {note}");
+    }
 }

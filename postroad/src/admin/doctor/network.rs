@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mail::Timestamp;
 use net::CertificateInfo;
 use net::dns::{Dns as _, DnsFault};
 
@@ -27,6 +28,42 @@ pub struct Surroundings {
     pub looker: Option<Looker>,
     /// Zones of DNS blocklists, which our own addresses should not be in.
     pub blocklists: Vec<String>,
+    /// What time another machine says it is, if one was asked.
+    pub time: Option<ToldTime>,
+}
+
+/// What time another machine says it is.
+#[derive(Clone, Debug)]
+pub struct ToldTime {
+    /// Who.
+    pub by: String,
+    /// Its time, to a second; or why it told none.
+    pub theirs: Result<Timestamp, String>,
+    /// Ours at that moment.
+    pub ours: Timestamp,
+}
+
+/// A clock that is off by more makes others refuse signatures and certificates, sooner or later.
+const CLOCK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// Our clock beside another's (I10: nothing is lost by a wrong one, but others read our dates).
+pub(super) fn time(told: &ToldTime) -> Check {
+    const NAME: &str = "time";
+    let theirs = match &told.theirs {
+        Ok(theirs) => *theirs,
+        Err(why) => return ok(NAME, format!("{} was not asked: {why}", told.by)),
+    };
+    let (ahead, behind) = (told.ours.since(theirs), theirs.since(told.ours));
+    let off = ahead.max(behind);
+    if off <= CLOCK_OFF_MAX {
+        return ok(NAME, format!("within {} s of {}", off.as_secs() + 1, told.by));
+    }
+    let which = if ahead > behind { "ahead of" } else { "behind" };
+    warning(
+        NAME,
+        format!("this clock is {} s {which} that of {}", off.as_secs(), told.by),
+        "set it, and let a time service keep it right",
+    )
 }
 
 impl Admin {
@@ -216,6 +253,25 @@ fn reversed(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_told() {
+        let at = Timestamp::from_seconds(1_800_000_000);
+        let check = |theirs| time(&ToldTime { by: "ca.test".into(), theirs, ours: at });
+        for (seconds, part) in [
+            (1_800_000_000, "within 1 s of ca.test"),
+            (1_800_000_059, "within 60 s"),
+            (1_800_000_100, "100 s behind that of ca.test"),
+            (1_799_996_400, "3600 s ahead of that of ca.test"),
+        ] {
+            let found = check(Ok(Timestamp::from_seconds(seconds)));
+            assert!(found.found.contains(part), "{found:?}");
+            assert_eq!(found.verdict == Verdict::Warning, found.found.contains("that of"));
+        }
+        let silent = check(Err("no answer in time".into()));
+        assert_eq!(silent.verdict, Verdict::Ok);
+        assert!(silent.found.contains("no answer in time"), "{silent:?}");
+    }
 
     // RFC 5782 §2.1, §2.4; RFC 6125 §6.4.3.
     #[test]

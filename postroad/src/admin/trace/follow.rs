@@ -183,7 +183,7 @@ impl Follow {
                     };
                     let place = (to.mailbox, to.uid.get());
                     self.at.insert(place);
-                    let text = format!("{} bytes, flags ({})", arrival.size, arrival.flags);
+                    let text = format!("{} bytes, flags {}", arrival.size, arrival.flags);
                     self.push(entry, after, what, place, text);
                 }
             }
