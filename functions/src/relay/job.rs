@@ -184,8 +184,9 @@ impl Shared {
         }
         let Some(record) = self.record(&item).await? else { return Ok(()) };
         let envelope = record.envelope.clone().ok_or("an item's record has no envelope")?;
+        // [c]: the lease goes with what is written, so what may have happened under it is said first.
+        self.note_takeover(due, &mut item, version);
         if age > self.options.lifetime {
-            self.note_takeover(due, &mut item, version);
             outcome::expire(&mut item);
         }
         let job = Job::new(due.clone(), item, version, record, envelope, Instant(0));
