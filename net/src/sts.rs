@@ -156,9 +156,11 @@ impl Sts {
             let policy = Policy::parse(&found.text).ok()?;
             // I10: not longer than it said.
             let until = now.after(found.left.min(policy.max_age));
-            Some(Held { id: found.id, policy: Some((Arc::new(policy), until)), pause: now })
+            Some(Held { id: found.id, policy: Some((Arc::new(policy), until)), pause: Instant(0) })
         });
-        let held = held.unwrap_or_else(|| Held { id: String::new(), policy: None, pause: now });
+        // Recalled after `now` of who asks: a pause that ends here would keep it from fetching.
+        let held =
+            held.unwrap_or_else(|| Held { id: String::new(), policy: None, pause: Instant(0) });
         self.hold(domain, &held, now);
         Some(held)
     }

@@ -106,13 +106,13 @@ async fn a_policy_is_kept_whatever_becomes_of_record_and_file() {
     assert_eq!(mode().await, None);
 }
 
-/// What outlives a process.
-#[derive(Default)]
-struct Kept(Mutex<BTreeMap<Domain, Remembered>>);
+/// What outlives a process; to look there takes time.
+struct Kept(Mutex<BTreeMap<Domain, Remembered>>, Arc<ManualClock>);
 
 #[async_trait]
 impl Memory for Kept {
     async fn recall(&self, domain: &Domain) -> Option<Remembered> {
+        self.1.advance(Duration::from_millis(1));
         self.0.lock().unwrap().get(domain).cloned()
     }
     async fn remember(&self, domain: &Domain, policy: Remembered) {
@@ -124,7 +124,7 @@ impl Memory for Kept {
 async fn a_policy_outlives_the_process_that_fetched_it() {
     let scene = Arc::new(Scene::default());
     let clock = Arc::new(ManualClock::default());
-    let kept = Arc::new(Kept::default());
+    let kept = Arc::new(Kept(Mutex::default(), clock.clone()));
     let process =
         || Sts::new(scene.clone(), scene.clone(), clock.clone()).remembering(kept.clone());
     let domain = Domain::parse("example.net").unwrap();

@@ -102,7 +102,7 @@ pub(super) fn recipient(
             }
             "ORCPT" if config.dsn => {
                 seen.once(1)?;
-                recipient.orcpt = Some(orcpt(value)?.to_owned());
+                recipient.orcpt = Some(orcpt(value, smtputf8)?);
             }
             _ => return Err(UNKNOWN),
         }
@@ -180,13 +180,28 @@ fn notify(value: Option<&str>) -> Result<Notify, Reply> {
     if notify.is_valid() { Ok(notify) } else { Err(VALUE) }
 }
 
-/// RFC 3461 §4.2: `type;xtext`.
-fn orcpt(value: Option<&str>) -> Result<&str, Reply> {
+/// RFC 3461 §4.2: `type;xtext`. RFC 6533 §3: with SMTPUTF8 an address of type utf-8 may come as it is;
+/// it is kept in the form that any server may be told, each other character as `\x{HEX}`.
+fn orcpt(value: Option<&str>, smtputf8: bool) -> Result<String, Reply> {
     let value = value.filter(|value| value.len() <= ORCPT_BYTES_MAX).ok_or(VALUE)?;
     let (kind, address) = value.split_once(';').ok_or(VALUE)?;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let good = !kind.is_empty() && kind.bytes().all(word) && !address.is_empty();
-    if good && is_xtext(address, ORCPT_BYTES_MAX) { Ok(value) } else { Err(VALUE) }
+    if kind.is_empty() || !kind.bytes().all(word) || address.is_empty() {
+        return Err(VALUE);
+    }
+    let mut kept = format!("{kind};");
+    let unicode = smtputf8 && kind.eq_ignore_ascii_case("utf-8");
+    for letter in address.chars() {
+        if letter.is_ascii() {
+            kept.push(letter);
+        } else if unicode && !letter.is_control() {
+            kept.push_str(&format!("\\x{{{:X}}}", u32::from(letter)));
+        } else {
+            return Err(VALUE);
+        }
+    }
+    let address = kept.split_once(';').map_or("", |(_, address)| address);
+    if is_xtext(address, ORCPT_BYTES_MAX) { Ok(kept) } else { Err(VALUE) }
 }
 
 /// RFC 3461 §4: printable ASCII without "=", and "+" only before two upper-case hex digits. What
@@ -214,6 +229,21 @@ fn is_xtext(text: &str, max: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // RFC 6533 §3.
+    #[test]
+    fn an_original_recipient_may_be_written_as_it_is_with_smtputf8() {
+        let kept = |text, utf8| orcpt(Some(text), utf8);
+        let embedded = Ok("utf-8;gr\\x{F6}\\x{DF}e@example.net".to_owned());
+        assert_eq!(kept("utf-8;größe@example.net", true), embedded);
+        assert_eq!(kept("utf-8;gr\\x{F6}\\x{DF}e@example.net", false), embedded);
+        for bad in ["rfc822;größe@example.net", "utf-8;a\u{85}b", "utf-8;ä=b", "utf-8;", "ä;a"]
+        {
+            assert!(kept(bad, true).is_err(), "{bad}");
+        }
+        assert!(kept("utf-8;größe@example.net", false).is_err());
+        assert!(kept(&format!("utf-8;{}", "ä".repeat(200)), true).is_err());
+    }
 
     #[test]
     fn xtext_is_what_the_rfc_says_and_hides_no_control_characters() {
