@@ -205,25 +205,29 @@ fn orcpt(value: Option<&str>, smtputf8: bool) -> Result<String, Reply> {
 }
 
 /// RFC 3461 §4: printable ASCII without "=", and "+" only before two upper-case hex digits. What
-/// it stands for is printable too, so that it can end no line when it is shown (D3).
+/// it stands for is text without control characters, so that it can end no line when it is shown (D3);
+/// Postfix writes an original recipient's UTF-8 so, with type rfc822.
 fn is_xtext(text: &str, max: usize) -> bool {
+    let mut said = Vec::with_capacity(text.len().min(max));
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let good = match byte {
+        match byte {
             b'+' => {
                 let mut hex = || bytes.next().filter(|b| !b.is_ascii_lowercase());
                 let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
                 let (high, low) = (digit(hex()), digit(hex()));
-                high.zip(low).is_some_and(|(h, l)| matches!(h * 16 + l, 0x20..=0x7e))
+                match high.zip(low).and_then(|(h, l)| u8::try_from(h * 16 + l).ok()) {
+                    Some(byte) => said.push(byte),
+                    None => return false,
+                }
             }
-            b'=' => false,
-            byte => matches!(byte, 0x21..=0x7e),
-        };
-        if !good {
-            return false;
+            b'=' => return false,
+            0x21..=0x7e => said.push(byte),
+            _ => return false,
         }
     }
-    !text.is_empty() && text.len() <= max
+    let shown = std::str::from_utf8(&said).is_ok_and(|said| !said.chars().any(char::is_control));
+    shown && !text.is_empty() && text.len() <= max
 }
 
 #[cfg(test)]
@@ -247,10 +251,12 @@ mod tests {
 
     #[test]
     fn xtext_is_what_the_rfc_says_and_hides_no_control_characters() {
-        for good in ["abc", "a+2Bb", "QQ+3D314159", "+20"] {
+        for good in ["abc", "a+2Bb", "QQ+3D314159", "+20", "gr+C3+B6+C3+9Fe"] {
             assert!(is_xtext(good, 100), "{good}");
         }
-        for bad in ["", "a=b", "a+", "a+2", "a+2b", "a+GG", "a+0Ab", "a+00", "a b", "ä", "+FF"] {
+        for bad in
+            ["", "a=b", "a+", "a+2", "a+2b", "a+GG", "a+0Ab", "a+00", "a b", "ä", "+FF", "+C2+85"]
+        {
             assert!(!is_xtext(bad, 100), "{bad}");
         }
         assert!(!is_xtext("abc", 2));
