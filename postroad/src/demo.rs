@@ -54,8 +54,8 @@ pub struct DemoArgs {
     /// Listen elsewhere: NAME=HOST:PORT, as often as needed
     #[arg(long, value_name = "NAME=HOST:PORT", value_parser = listen)]
     listen: Vec<(String, SocketAddr)>,
-    /// Send mail for a domain to this server: DOMAIN=HOST:PORT, as often as needed; other domains
-    /// stay refused
+    /// Send mail for a domain to this server: DOMAIN=HOST:PORT, as often as needed; written into
+    /// the configuration. Other domains stay refused
     #[arg(long, value_name = "DOMAIN=HOST:PORT", value_parser = route)]
     route: Vec<(String, String)>,
     /// When ready, print only one line of JSON with the address of every listener
@@ -98,8 +98,12 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         write_config(&file, &args.listen)?;
     }
     let mut config = Config::load(&file)?;
+    if add_routes(&file, &config, &args.route)? {
+        config = Config::load(&file)?;
+    }
     listen_elsewhere(&mut config, args);
     for (domain, host) in &args.route {
+        // Where the file names another host for the domain, the file stays as it is.
         let section = config.routes.entry(domain.clone()).or_default();
         section.hosts = vec![host.clone()];
     }
@@ -142,13 +146,32 @@ fn write_config(file: &Path, listen: &[(String, SocketAddr)]) -> Result<(), Fail
         let address = told.get(name).copied();
         (name, address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port))))
     });
-    let cannot = |why: std::io::Error| {
-        let error = format!("cannot write {}: {why}", file.display());
-        Failure::new(error, "name a folder that you may write to with --data")
-    };
     if let Some(dir) = file.parent() {
-        std::fs::create_dir_all(dir).map_err(cannot)?;
+        std::fs::create_dir_all(dir).map_err(|why| cannot_write(file, &why))?;
     }
+    replace(file, &text::config(&listeners))
+}
+
+/// Adds routes that the configuration does not have, so that whoever administers the office sees
+/// them too; whether there were any.
+fn add_routes(file: &Path, config: &Config, routes: &[(String, String)]) -> Result<bool, Failure> {
+    let new: BTreeMap<_, _> =
+        routes.iter().filter(|(domain, _)| !config.routes.contains_key(domain)).cloned().collect();
+    if new.is_empty() {
+        return Ok(false);
+    }
+    let before = std::fs::read_to_string(file).map_err(|why| cannot_write(file, &why))?;
+    replace(file, &(before + &text::routes(&new)))?;
+    Ok(true)
+}
+
+fn cannot_write(file: &Path, why: &std::io::Error) -> Failure {
+    let error = format!("cannot write {}: {why}", file.display());
+    Failure::new(error, "name a folder that you may write to with --data")
+}
+
+fn replace(file: &Path, text: &str) -> Result<(), Failure> {
+    let cannot = |why: std::io::Error| cannot_write(file, &why);
     // Whole or not at all: a start that is cut short leaves no half file.
     let temporary = file.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
@@ -159,7 +182,7 @@ fn write_config(file: &Path, listen: &[(String, SocketAddr)]) -> Result<(), Fail
         .mode(0o644)
         .open(&temporary)
         .map_err(cannot)?;
-    new.write_all(text::config(&listeners).as_bytes()).map_err(cannot)?;
+    new.write_all(text.as_bytes()).map_err(cannot)?;
     new.sync_all().map_err(cannot)?;
     std::fs::rename(&temporary, file).map_err(cannot)
 }
@@ -241,6 +264,21 @@ mod tests {
         for wrong in ["example.org", "=127.0.0.1:25", "example.org=127.0.0.1", "a b=127.0.0.1:25"] {
             assert!(route(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn routes_are_written_once_and_nobody_s_are_written_over() {
+        let kept = tempfile::tempdir().unwrap();
+        let file = kept.path().join("postroad.toml");
+        write_config(&file, &[]).unwrap();
+        let route = |host: &str| [("far.test".to_owned(), host.to_owned())];
+        let add = |host| {
+            let config = Config::load(&file).unwrap();
+            add_routes(&file, &config, &route(host)).unwrap()
+        };
+        assert!(add("127.0.0.1:2600") && !add("127.0.0.1:2600") && !add("127.0.0.1:2700"));
+        let config = Config::load(&file).unwrap();
+        assert_eq!(config.routes["far.test"].hosts, ["127.0.0.1:2600"]);
     }
 
     #[test]

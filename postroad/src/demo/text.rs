@@ -1,5 +1,6 @@
 //! All that the demo says, in one place.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -47,6 +48,15 @@ poll = "2s"
         text.push_str(&format!("\n[listeners.{name}]\naddress = \"{address}\"\n"));
     }
     text
+}
+
+/// Routes as the configuration has them.
+pub(super) fn routes(routes: &BTreeMap<String, String>) -> String {
+    let sections = routes.iter().map(|(domain, host)| {
+        let [domain, host] = [domain, host].map(|text| toml::Value::String(text.clone()));
+        format!("\n[routes.{domain}]\nhosts = [{host}]\n")
+    });
+    sections.collect()
 }
 
 /// The passwords that were made up.
