@@ -73,12 +73,8 @@ impl Deliver {
     /// Somebody else's claim is left to them for a while. Economy only.
     fn check_lease(&self, claim: &Claim) -> Result<(), Outcome> {
         let now = self.store.engines().index.now();
-        let longest = now.after(self.store.options().timing.claim_lease);
-        let live = claim.lease.holder != self.process
-            && claim.lease.until > now
-            // A lease from a clock that was ahead does not count longer than any lease may (I10).
-            && claim.lease.until <= longest;
-        if live {
+        let longest = self.store.options().timing.claim_lease;
+        if claim.lease.holder != self.process && claim.lease.is_live(now, longest) {
             let why = "somebody else is delivering this segment".into();
             return Err(Outcome::Later { at: claim.lease.until, why });
         }

@@ -103,11 +103,9 @@ impl Shared {
         }
     }
 
-    /// The lease of an item, if it runs. From a clock that was ahead, it counts no longer than any
-    /// may (I10).
+    /// The lease of an item, if it runs.
     fn live(&self, item: &Item, now: Timestamp) -> Option<Lease> {
-        let longest = now.after(self.options.lease);
-        item.lease.filter(|one| one.until > now && one.until <= longest)
+        item.lease.filter(|one| one.is_live(now, self.options.lease))
     }
 
     fn is_another_s(&self, item: &Item, now: Timestamp) -> bool {

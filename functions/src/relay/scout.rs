@@ -87,23 +87,19 @@ impl Shared {
         };
         let mut wanted: BTreeMap<u16, Option<Version>> =
             (0..DUE_SHARDS).map(|shard| (shard, None)).collect();
-        let longest = now.after(self.options.shard_lease);
         let mut alive = BTreeMap::new();
         for (shard, row, version) in known {
-            let ours = row.lease.holder == self.holder;
-            // A lease from a clock that was ahead counts no longer than any may (I10).
-            let live = row.lease.until > now && row.lease.until <= longest;
             let holder = row.lease.holder;
-            let waits =
-                live && !ours && *alive.entry(holder).or_insert_with(|| !self.is_dead(holder));
-            if !waits {
-                wanted.insert(shard, Some(version));
-            } else {
+            let another_s =
+                holder != self.holder && row.lease.is_live(now, self.options.shard_lease);
+            if another_s && *alive.entry(holder).or_insert_with(|| !self.is_dead(holder)) {
                 wanted.remove(&shard);
+            } else {
+                wanted.insert(shard, Some(version));
             }
         }
         let asked: Vec<_> = wanted.into_iter().collect();
-        let lease = Lease { holder: self.holder, until: longest };
+        let lease = Lease { holder: self.holder, until: now.after(self.options.shard_lease) };
         let answers = self.store.items().lease_shards(&asked, lease).await;
         held.clear();
         for ((shard, _), answer) in asked.iter().zip(answers) {

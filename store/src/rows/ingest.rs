@@ -1,5 +1,7 @@
 //! Rows about ingest segments: who writes them, and who delivers each.
 
+use std::time::Duration;
+
 use engine::{Key, Nonce};
 use mail::codec::{Malformed, Reader, put_varint};
 use mail::{Account, Address, RecordId, Timestamp, WriterId};
@@ -128,6 +130,14 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Whether it runs, by this process's clock; `longest` is what a lease of its kind is given for.
+    /// One that was taken by a clock a little ahead of ours runs too; one by a clock that was far ahead
+    /// counts for nothing (I10).
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp, longest: Duration) -> bool {
+        self.until > now && self.until <= now.after(longest.saturating_mul(2))
+    }
+
     pub(crate) fn put(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.holder.0);
         put_varint(out, self.until.0);
@@ -494,5 +504,22 @@ mod tests {
         let writer = WriterId([2; 16]);
         assert!(claim_key(writer, 255).sort < claim_key(writer, 256).sort);
         assert_eq!(claim_key(writer, 1).partition, claims_partition(writer));
+    }
+
+    // I10.
+    #[test]
+    fn a_lease_runs_by_a_clock_that_is_a_little_behind_and_not_for_longer_than_two() {
+        let longest = Duration::from_secs(60);
+        let now = Timestamp(1_000_000);
+        for (until, live) in [
+            (999_999, false),
+            (1_000_000, false),
+            (1_000_001, true),
+            (1_061_000, true),
+            (1_120_001, false),
+        ] {
+            let lease = Lease { holder: WriterId([1; 16]), until: Timestamp(until) };
+            assert_eq!(lease.is_live(now, longest), live, "{until}");
+        }
     }
 }
