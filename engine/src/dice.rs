@@ -31,6 +31,7 @@ impl Dice {
         thousandths > 0 && self.below(1_000) < u64::from(thousandths)
     }
 
+    #[cfg(feature = "conformance")]
     /// One of these, if there are any.
     pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         let n = self.below(from.len() as u64);

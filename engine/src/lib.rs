@@ -7,6 +7,7 @@
 
 mod clock;
 mod condition;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod counters;
 mod dice;
