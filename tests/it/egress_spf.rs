@@ -2,9 +2,8 @@
 //! at all.
 
 use tests::message::{id_of, message};
-use tests::office::{Office, PASSWORD};
+use tests::office::Office;
 use tests::sink::{At, Rule, Sink};
-use tests::smtp::Smtp;
 use tests::zone::{Data, Zone};
 
 /// An office with addresses 127.0.0.11 and .12 that asks this server of names, with these lines in
@@ -27,15 +26,6 @@ fn office(dns: &str, sink: &Sink, relay: &str) -> Office {
     office
 }
 
-fn submit(office: &Office, id: &str) {
-    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
-    smtp.login("alice@example.test", PASSWORD).unwrap();
-    let text = String::from_utf8(message(id)).unwrap();
-    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
-    let reply = smtp.send("alice@example.test", &["bo@far.test"], text.as_bytes()).unwrap();
-    assert_eq!(reply.code, 250, "{reply}");
-}
-
 fn policy(text: &str) -> Zone {
     Zone::serve(&[("example.test", Data::Txt(text.to_owned()))])
 }
@@ -48,7 +38,7 @@ fn clients(sink: &Sink) -> Vec<String> {
 fn only_addresses_that_pass_send_for_a_domain_of_ours() {
     let (zone, sink) = (policy("v=spf1 ip4:127.0.0.12 -all"), Sink::start());
     let office = office(&zone.address().to_string(), &sink, "");
-    submit(&office, "own");
+    office.submit("bo@far.test", "own");
     sink.wait_for(1).clear();
     // What is forwarded leaves under a sender of ours.
     office.admin(&["alias", "add", "fwd@example.test", "bo@far.test"], "");
@@ -74,7 +64,7 @@ fn a_policy_that_none_passes_and_a_silent_server_of_names_stop_no_mail() {
     ] {
         let before = sink.received().len();
         let office = office(&dns, &sink, "");
-        submit(&office, "anyway");
+        office.submit("bo@far.test", "anyway");
         let received = sink.wait_for(before + 1);
         assert_eq!(id_of(&received[before].content).as_deref(), Some("anyway"));
         assert_eq!(received[before].client.to_string(), "127.0.0.11");
@@ -97,7 +87,7 @@ fn who_is_refused_for_spf_tries_another_address_that_passes() {
         std::fs::write(rules.path(), own).unwrap();
         let relay = format!("refusals = {:?}", rules.path());
         let office = office(&zone.address().to_string(), &sink, &relay);
-        submit(&office, "spf");
+        office.submit("bo@far.test", "spf");
         if passes {
             assert_eq!(sink.wait_for(1)[0].client.to_string(), "127.0.0.12");
         } else {

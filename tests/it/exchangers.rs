@@ -6,11 +6,9 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tests::certificate::Authority;
-use tests::message::message;
-use tests::office::{Office, PASSWORD};
+use tests::office::Office;
 use tests::policies::Policies;
 use tests::sink::{At, Sink};
-use tests::smtp::Smtp;
 use tests::wait;
 use tests::zones::{Zones, loopback};
 
@@ -25,15 +23,6 @@ fn office(zones: &Zones, more: &[(&str, &str)]) -> Office {
     office.configure(&[&[("", zones.configuration().as_str())], more].concat());
     office.by_exchangers(&["retry = \"200ms\"", "retry_max = \"1s\""]);
     office
-}
-
-fn submit(office: &Office, to: &str) {
-    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
-    smtp.login("alice@example.test", PASSWORD).unwrap();
-    let text = String::from_utf8(message(to)).unwrap();
-    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
-    let reply = smtp.send("alice@example.test", &[to], text.as_bytes()).unwrap();
-    assert_eq!(reply.code, 250, "{reply}");
 }
 
 /// Waits for the report about this recipient.
@@ -80,13 +69,13 @@ fn exchangers_are_tried_in_their_order_and_some_domains_take_no_mail() {
     )]);
     let office = office(&zones, &[]);
     first.set_down(true);
-    submit(&office, "a@order.sent.test");
+    office.submit("a@order.sent.test", "a@order.sent.test");
     assert_eq!(second.wait_for(1)[0].recipients, ["a@order.sent.test"]);
     first.set_down(false);
-    submit(&office, "b@order.sent.test");
+    office.submit("b@order.sent.test", "b@order.sent.test");
     assert_eq!(first.wait_for(1)[0].recipients, ["b@order.sent.test"]);
     // RFC 5321 §5.1: without MX records the name itself.
-    submit(&office, "c@plain.sent.test");
+    office.submit("c@plain.sent.test", "c@plain.sent.test");
     assert_eq!(third.wait_for(1)[0].recipients, ["c@plain.sent.test"]);
     for (to, part) in [
         // RFC 7505 §4.2
@@ -95,17 +84,17 @@ fn exchangers_are_tried_in_their_order_and_some_domains_take_no_mail() {
         // We are its only exchanger, and do not know it: a loop.
         ("f@us.sent.test", "Status: 5.4.6\r\n"),
     ] {
-        submit(&office, to);
+        office.submit(to, to);
         let told = report(&office, to);
         assert!(told.contains("Action: failed\r\n") && told.contains(part), "{to}: {told}");
     }
     // Only better exchangers than ourselves are tried.
-    submit(&office, "g@behind.sent.test");
+    office.submit("g@behind.sent.test", "g@behind.sent.test");
     assert_eq!(first.wait_for(2)[1].recipients, ["g@behind.sent.test"]);
     first.set_down(true);
-    submit(&office, "h@behind.sent.test");
+    office.submit("h@behind.sent.test", "h@behind.sent.test");
     waits(&office, "behind.sent.test", "first.order.sent.test");
-    submit(&office, "i@nowhere.sent.test");
+    office.submit("i@nowhere.sent.test", "i@nowhere.sent.test");
     waits(&office, "nowhere.sent.test", "nobody.sent.test");
     assert_eq!((second.received().len(), third.received().len()), (1, 1));
     office.assert_quiet(&[]);
@@ -131,7 +120,7 @@ fn dane_is_kept_to_or_the_message_waits() {
     let zones = Zones::start(&[("sent.test", &signed, true), ("insecure.test", &insecure, false)]);
     let office = office(&zones, &[]);
     for to in ["a@right.sent.test", "a@wrong.sent.test", "a@plain.sent.test", "a@insecure.test"] {
-        submit(&office, to);
+        office.submit(to, to);
     }
     assert!(right.wait_for(1)[0].tls);
     // RFC 7672 §2.2.1: what is not validated is not used; then TLS is as it comes.
@@ -188,7 +177,8 @@ fn policies_of_domains_are_kept_to_or_the_message_waits() {
         if let Some(certificate) = certificate {
             sink.set_tls(certificate.clone());
         }
-        submit(&office, &format!("a@{name}.sts.test"));
+        let to = format!("a@{name}.sts.test");
+        office.submit(&to, &to);
     }
     assert!(sinks[0].wait_for(1)[0].tls);
     // RFC 8461 §5: a policy that is tested refuses nothing.

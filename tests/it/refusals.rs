@@ -258,15 +258,6 @@ fn play(rows: &[Row], retry: (&str, &str)) {
     office.assert_quiet(&["no rule knows this refusal"]);
 }
 
-fn submit(office: &Office, to: &str) {
-    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
-    smtp.login("alice@example.test", PASSWORD).unwrap();
-    let text = String::from_utf8(message(to)).unwrap();
-    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
-    let reply = smtp.send("alice@example.test", &[to], text.as_bytes()).unwrap();
-    assert_eq!(reply.code, 250, "{reply}");
-}
-
 fn queue(office: &Office) -> Vec<serde_json::Value> {
     let queue = office.admin(&["queue", "list", "--json"], "");
     serde_json::from_str(&queue).unwrap()
@@ -293,7 +284,7 @@ fn a_long_hold_is_waited_for() {
     let own = office.scratch().join("refusals.toml");
     std::fs::write(&own, LONG).unwrap();
     office.configure(&[("", &format!("[routes.\"long.test\"]\nhosts = [\"{}\"]", sink.address()))]);
-    submit(&office, "one@long.test");
+    office.submit("one@long.test", "one@long.test");
     let until = wait::until("a message that waits for the end of a hold", || {
         let items = queue(&office);
         let (due, made) = (items[0]["due_ms"].as_u64()?, items[0]["created_ms"].as_u64()?);
@@ -302,7 +293,7 @@ fn a_long_hold_is_waited_for() {
     assert!(until < 30 * 3_600_000, "{until}");
     let tried = || sink.seen().iter().filter(|seen| seen.step == At::Recipient).count();
     assert_eq!(tried(), 3, "each address once");
-    submit(&office, "two@long.test");
+    office.submit("two@long.test", "two@long.test");
     wait::until("another one that waits too", || {
         let items = queue(&office);
         let late = |item: &serde_json::Value| {
@@ -324,7 +315,7 @@ fn a_bogus_destination_is_waited_for_and_then_told_of() {
     let mut office = Office::start();
     office.configure(&[("", &zones.configuration())]);
     office.by_exchangers(&["retry = \"200ms\"", "retry_max = \"400ms\"", "lifetime = \"4s\""]);
-    submit(&office, "x@bogus.test");
+    office.submit("x@bogus.test", "x@bogus.test");
     let told = office.wait_for("alice", "INBOX", 1).remove(0).1;
     let text = String::from_utf8_lossy(&told).into_owned();
     let part = "Final-Recipient: rfc822; x@bogus.test\r\nAction: failed\r\nStatus: 5.4.";

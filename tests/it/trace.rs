@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 use tests::message::{id_of, message};
-use tests::office::{Office, PASSWORD};
+use tests::office::Office;
 use tests::sink::{At, Rule, Sink};
-use tests::smtp::Smtp;
 use tests::wait;
 
 fn json(office: &Office, arguments: &[&str]) -> Value {
@@ -78,22 +77,12 @@ fn a_message_is_traced_through_all_that_was_done_with_it() {
 }
 
 /// Submits a message of alice's, and returns its record.
-fn submit(office: &Office, to: &str, id: &str) -> String {
-    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
-    smtp.login("alice@example.test", PASSWORD).unwrap();
-    let text = String::from_utf8(message(id)).unwrap();
-    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
-    let reply = smtp.send("alice@example.test", &[to], text.as_bytes()).unwrap();
-    assert_eq!(reply.code, 250, "{reply}");
-    reply.text().rsplit(' ').next().unwrap().trim().to_owned()
-}
-
 #[test]
 fn what_another_server_refused_is_traced_to_the_report() {
     let sink = Sink::start();
     sink.add(Rule::say(At::Recipient, "550 5.1.1 No such user here"));
     let office = Office::start_sending(&[("far.test", sink.address())]);
-    let record = submit(&office, "nobody@far.test", "refused");
+    let record = office.submit("nobody@far.test", "refused");
     office.wait_for("alice", "INBOX", 1);
     let traces = wait::until("the item to be finished", || {
         let traces = json(&office, &[&record]);
@@ -114,7 +103,7 @@ fn what_waits_tells_why_and_can_be_held() {
     let sink = Sink::start();
     sink.add(Rule::say(At::Recipient, "451 4.3.2 Come back later"));
     let office = Office::start_sending(&[("far.test", sink.address())]);
-    submit(&office, "bob@far.test", "waits");
+    office.submit("bob@far.test", "waits");
     let filter = ["--destination", "far.test"];
     let list = || {
         let listed = office.admin(&["queue", "list", filter[0], filter[1], "--json"], "");

@@ -8,22 +8,10 @@ use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tests::certificate::Authority;
-use tests::message::message;
-use tests::office::{Office, PASSWORD};
+use tests::office::Office;
 use tests::sink::{At, Sink};
-use tests::smtp::Smtp;
 use tests::wait;
 use tests::zones::Zones;
-
-fn submit(office: &Office, domain: &str) {
-    let text = String::from_utf8(message(domain)).unwrap();
-    let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
-    let mut smtp = Smtp::connect_tls(office.listener("submissions")).unwrap();
-    smtp.login("alice@example.test", PASSWORD).unwrap();
-    let to = format!("bob@{domain}");
-    let reply = smtp.send("alice@example.test", &[&to], text.as_bytes()).unwrap();
-    assert_eq!(reply.code, 250, "{reply}");
-}
 
 /// An office that looks exchangers up in these zones and trusts this authority.
 fn office(zones: &Zones, authority: &Authority) -> Office {
@@ -101,7 +89,9 @@ fn dane_is_honoured_and_refused() {
         server("127.1.0.5", None),
     ];
     let bogus = [server("127.1.0.4", None), server("127.1.0.6", None)];
-    all.iter().for_each(|(name, _)| submit(&office, name));
+    for (name, _) in &all {
+        office.submit(&format!("bob@{name}"), name);
+    }
     arrives(&good);
     // RFC 7672 §2.2: no record that can be used: with anybody, but under TLS.
     arrives(&unusable);
@@ -164,7 +154,9 @@ fn a_policy_of_mta_sts_is_honoured_and_refused() {
         server("127.1.1.2", certificate("mx.elsewhere.test")),
         server("127.1.1.3", certificate("mx.foreign.test")),
     ];
-    all.iter().for_each(|(name, _)| submit(&office, name));
+    for (name, _) in &all {
+        office.submit(&format!("bob@{name}"), name);
+    }
     arrives(&good);
     is_given_nothing(&wrong, At::StartTls);
     waits_for(&office, "foreign.test", "MTA-STS");

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 use crate::imap::Imap;
+use crate::message::message;
 use crate::smtp::Smtp;
 use crate::wait;
 
@@ -351,6 +352,20 @@ impl Office {
     #[must_use]
     pub fn smtp(&self) -> Smtp {
         Smtp::connect(self.listener("smtp")).unwrap()
+    }
+
+    /// Alice submits the message of this id to one recipient; the id of its record.
+    ///
+    /// # Panics
+    /// If it is not taken.
+    pub fn submit(&self, to: &str, id: &str) -> String {
+        let mut smtp = Smtp::connect_tls(self.listener("submissions")).unwrap();
+        smtp.login("alice@example.test", PASSWORD).unwrap();
+        let text = String::from_utf8(message(id)).unwrap();
+        let text = text.replace("ana@sender.test>\r\nTo", "alice@example.test>\r\nTo");
+        let reply = smtp.send("alice@example.test", &[to], text.as_bytes()).unwrap();
+        assert_eq!(reply.code, 250, "{reply}");
+        reply.text().rsplit(' ').next().unwrap().trim().to_owned()
     }
 
     /// A logged-in client.
