@@ -19,7 +19,6 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use engine::{Version, WriteError};
 use mail::srs::{self, NotReversed};
@@ -27,7 +26,7 @@ use mail::{BodyType, Envelope, Path, Recipient, RecordId, trace};
 use store::place::{SegmentRef, Slot};
 use store::rows::{Delay, Item, ItemKey, ItemKind, ItemState, PlanAccount, RecipientState};
 use store::segment::{Index, IndexRecord};
-use store::{Announced, DeliverError, Delivered, Delivery, Made, Store};
+use store::{Announced, DeliverError, Delivered, Delivery, Made, Store, derived_id};
 
 use crate::deliver::{arrivals, make_item, pages};
 use crate::handler::{Error, Handler, Outcome};
@@ -260,16 +259,7 @@ pub fn report_id(item: &ItemKey, reports: u32) -> RecordId {
     let mut said = b"report".to_vec();
     said.extend(item.to_sort());
     said.extend(reports.to_be_bytes());
-    let sum = digest(&SHA256, &said);
-    let mut bytes = [0; 24];
-    for (byte, of) in bytes.iter_mut().zip(sum.as_ref()) {
-        *byte = *of;
-    }
-    let (writer, counter) = bytes.split_at(16);
-    RecordId {
-        writer: mail::WriterId(writer.try_into().unwrap_or([0; 16])),
-        counter: counter.try_into().map_or(0, u64::from_be_bytes),
-    }
+    derived_id(&said)
 }
 
 impl Handler for Bounce {

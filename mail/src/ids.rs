@@ -149,12 +149,20 @@ impl RecordId {
         bytes
     }
 
+    /// The id that these bytes are.
+    #[must_use]
+    pub fn of(bytes: [u8; 24]) -> Self {
+        let (mut writer, mut counter) = ([0; 16], [0; 8]);
+        let (first, last) = bytes.split_at(16);
+        writer.copy_from_slice(first);
+        counter.copy_from_slice(last);
+        Self { writer: WriterId(writer), counter: u64::from_be_bytes(counter) }
+    }
+
     /// Reads what [`Self::to_bytes`] wrote; `None` if it is not 24 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (writer, counter) = bytes.split_at_checked(16)?;
-        let counter = u64::from_be_bytes(counter.try_into().ok()?);
-        Some(Self { writer: WriterId(writer.try_into().ok()?), counter })
+        bytes.try_into().ok().map(Self::of)
     }
 }
 

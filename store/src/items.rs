@@ -354,23 +354,8 @@ impl Items {
         origins: &[u64],
         limit: usize,
     ) -> Result<Vec<ItemKey>, ReadError> {
-        let mut all = Vec::new();
-        for shard in 0..ITEM_SHARDS {
-            let Ok(shard) = u8::try_from(shard) else { break };
-            let mut after = None;
-            loop {
-                let page = self.page(shard, after.as_ref(), 256).await?;
-                let Some((last, ..)) = page.last() else { break };
-                after = Some(last.clone());
-                let of_it = page.into_iter().filter(|(_, item, _)| origins.contains(&item.origin));
-                all.extend(of_it.map(|(key, ..)| key));
-                if all.len() >= limit {
-                    all.truncate(limit);
-                    return Ok(all);
-                }
-            }
-        }
-        Ok(all)
+        let found = self.matching(|item| origins.contains(&item.origin), limit).await?;
+        Ok(found.into_iter().map(|(key, ..)| key).collect())
     }
 
     /// Every unfinished item, up to `limit`; reads all partitions, so for admins only.
@@ -378,6 +363,14 @@ impl Items {
     /// [`ReadError`].
     pub async fn unfinished(
         &self,
+        limit: usize,
+    ) -> Result<Vec<(ItemKey, Item, Version)>, ReadError> {
+        self.matching(|item| !item.state.is_finished(), limit).await
+    }
+
+    async fn matching(
+        &self,
+        wanted: impl Fn(&Item) -> bool + Send,
         limit: usize,
     ) -> Result<Vec<(ItemKey, Item, Version)>, ReadError> {
         let mut all = Vec::new();
@@ -388,7 +381,7 @@ impl Items {
                 let page = self.page(shard, after.as_ref(), 256).await?;
                 let Some((last, ..)) = page.last() else { break };
                 after = Some(last.clone());
-                all.extend(page.into_iter().filter(|(_, item, _)| !item.state.is_finished()));
+                all.extend(page.into_iter().filter(|(_, item, _)| wanted(item)));
                 if all.len() >= limit {
                     all.truncate(limit);
                     return Ok(all);

@@ -1,6 +1,7 @@
 //! What functions make: one message in an object of its own, whose id derives from what caused it
 //! [ε, j].
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use engine::{Consistency, Expect, Order, Put, Range, ReadError, Row, Version, WriteError};
 use mail::structure::{Limits, Scanner};
@@ -29,6 +30,15 @@ pub struct Made {
     pub cause: (ItemKey, u32),
     /// Numbers of the item's recipients that it tells the end of.
     pub told: Vec<u8>,
+}
+
+/// The id of what a function makes, from what names its cause: the same whenever it is made again [j].
+#[must_use]
+pub fn derived_id(cause: &[u8]) -> RecordId {
+    let sum = digest(&SHA256, cause);
+    let mut bytes = [0; 24];
+    bytes.iter_mut().zip(sum.as_ref()).for_each(|(to, from)| *to = *from);
+    RecordId::of(bytes)
 }
 
 /// First byte of a cause, where verdicts begin with their version; and of one that says whom it tells

@@ -21,6 +21,7 @@ use crate::made::{self, Made};
 use crate::names;
 use crate::options::Options;
 use crate::place::{SegmentRef, Slot};
+use crate::policies::Policies;
 use crate::reports::Reports;
 use crate::segment::Index;
 use crate::space::Space;
@@ -41,6 +42,7 @@ struct Parts {
     writers: Writers,
     items: Items,
     reports: Reports,
+    policies: Policies,
     directory: Directory,
     space: Arc<Space>,
 }
@@ -75,6 +77,7 @@ impl Store {
             writers: Writers::new(cx.clone()),
             items: Items::new(cx.clone()),
             reports: Reports::new(cx.clone()),
+            policies: Policies::new(cx.clone()),
             directory: Directory::new(cx.clone()),
             space,
             cx,
@@ -235,6 +238,12 @@ impl Store {
     #[must_use]
     pub fn items(&self) -> &Items {
         &self.0.items
+    }
+
+    /// MTA-STS policies of other domains.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.0.policies
     }
 
     /// Reports of DMARC and TLS, in and out.

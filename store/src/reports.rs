@@ -17,7 +17,7 @@ use mail::{Domain, RecordId, Timestamp, WriterId};
 use crate::context::{Context, damaged, too_large};
 use crate::rows::{
     self, Lease, RECEIVED_SLOTS, ReceivedRow, RefusedRow, ReportSentRow, ReportWorkRow, RowValue,
-    StsPolicyRow, TALLY_BYTES_MAX, Tally, TallyRow,
+    TALLY_BYTES_MAX, Tally, TallyRow,
 };
 
 /// Counts in memory, and their bytes (I8); what is beyond is not told.
@@ -119,11 +119,9 @@ impl Reports {
     pub async fn flush(&self) -> Result<(), WriteError> {
         let (counts, _) = std::mem::take(&mut *self.lock());
         let mut by_place: BTreeMap<(ReportKind, u64, u8), Vec<TallyRow>> = BTreeMap::new();
-        let mut bytes = 0;
         for ((kind, from, domain, seen), count) in counts {
             let place = (kind, from, rows::tally_bucket(&domain));
             let rows = by_place.entry(place).or_default();
-            bytes += TALLY_BYTES + domain.len() + seen.len();
             let is_full = |row: &TallyRow| {
                 let of = |one: &Tally| 16 + one.domain.len() + one.seen.len();
                 row.tallies.iter().map(of).sum::<usize>() + 16 + domain.len() + seen.len()
@@ -136,12 +134,11 @@ impl Reports {
                 row.tallies.push(Tally { domain, seen, count });
             }
         }
-        tracing::trace!(bytes, "counts for reports are written");
         let mut first = Ok(());
         for ((kind, from, bucket), rows) in by_place {
             for row in rows {
                 let Err(error) = self.put_tallies(kind, from, bucket, &row).await else { continue };
-                if matches!(error, WriteError::Unavailable(_)) {
+                if matches!(error, WriteError::Unavailable(_) | WriteError::Full(_)) {
                     self.take_back(kind, from, row);
                 }
                 first = first.and(Err(error));
@@ -231,9 +228,7 @@ impl Reports {
         let before = found.as_ref().map(|row| row.version);
         if let Some(row) = found {
             let work = ReportWorkRow::decode(&row.value).map_err(damaged)?;
-            // I10: no lease is longer than any may be.
-            let live = work.lease.until > now && work.lease.until <= now.after(lease);
-            if work.done || (live && work.lease.holder != holder) {
+            if work.done || (work.lease.is_live(now, lease) && work.lease.holder != holder) {
                 return Ok(None);
             }
         }
@@ -458,44 +453,6 @@ impl Reports {
             }
         }
         Ok((all, refused))
-    }
-
-    /// The MTA-STS policy of another domain, as any process of the region fetched it, and how long
-    /// it still holds.
-    /// # Errors
-    /// [`ReadError`]: nothing is known of it.
-    pub async fn sts_policy(
-        &self,
-        domain: &Domain,
-    ) -> Result<Option<(StsPolicyRow, Duration)>, ReadError> {
-        let key = rows::sts_policy_key(domain);
-        let Some(row) = self.cx.engines.index.get(&key, Consistency::Strong).await? else {
-            return Ok(None);
-        };
-        let row = StsPolicyRow::decode(&row.value).map_err(damaged)?;
-        let left = row.until.since(self.cx.engines.index.now());
-        Ok((!left.is_zero()).then_some((row, left)))
-    }
-
-    /// Keeps the MTA-STS policy of another domain for as long as it holds.
-    /// # Errors
-    /// [`WriteError`]: it is fetched again after a restart; also one that no row can hold.
-    pub async fn keep_sts_policy(
-        &self,
-        domain: &Domain,
-        id: &str,
-        text: &str,
-        left: Duration,
-    ) -> Result<(), WriteError> {
-        let until = self.cx.engines.index.now().after(left);
-        let policy = StsPolicyRow { id: id.to_owned(), text: text.to_owned(), until };
-        let row = Row {
-            value: policy.encode().map_err(too_large)?,
-            version: Version(1),
-            nonce: self.cx.nonce(),
-            expiry: Some(until),
-        };
-        self.cx.engines.index.put_if(&rows::sts_policy_key(domain), row, Expect::Any).await
     }
 
     fn lock(&self) -> MutexGuard<'_, (Counts, usize)> {

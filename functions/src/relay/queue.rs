@@ -128,7 +128,8 @@ impl Queue {
         }
     }
 
-    /// An item that is due. `from_own`: it lies at its destination's own place already.
+    /// An item that is due. One that lies at its destination's own place already is not put there
+    /// again.
     pub(super) fn add(&mut self, due: Announced, now: Timestamp) -> Added {
         if self.known.contains(&due.item) {
             return Added::Here;

@@ -113,7 +113,17 @@ async fn keep(
             from: if dmarc.from.is_empty() { of_sender() } else { dmarc.from.clone() },
             digest: digest.clone(),
         };
-        match reports.receive(domain, &row).await? {
+        let filed = match reports.receive(domain, &row).await {
+            // No row holds it: it holds up nobody's mail.
+            Err(WriteError::Refused(why)) => {
+                tracing::info!(record = %record.location.id, %domain, %why, "a report is not kept");
+                count("malformed");
+                reports.refuse(domain, at, |refused| refused.malformed += 1).await?;
+                continue;
+            }
+            filed => filed?,
+        };
+        match filed {
             Filed::New => {
                 tracing::info!(record = %record.location.id, %domain,
                     organisation = row.digest.organisation, "a report was read");

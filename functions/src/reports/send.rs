@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use mail::date::DateTime;
 use mail::report::{
     AggregateReport, AggregateRow, DMARC_ROWS_MAX, DmarcSeen, Letter, PublishedPolicy, ReportKind,
     TlsDates, TlsReport, TlsSeen, gzip, rfc3339,
 };
-use mail::{Envelope, Path, Recipient, RecordId, WriterId, trace};
+use mail::{Envelope, Path, Recipient, RecordId, trace};
 use net::http::Asked;
-use store::Made;
 use store::place::{SegmentRef, Slot};
 use store::rows::{PlanItem, ReportSentRow};
+use store::{Made, derived_id};
 
 use super::wanted::{self, Wanted};
 use super::{Reports, item_key};
@@ -187,8 +186,8 @@ impl Reports {
         Ok(())
     }
 
-    /// By HTTPS (RFC 8460 §5.4), once: what is noted is not sent again, though perhaps it never
-    /// arrived.
+    /// By HTTPS (RFC 8460 §5.4): tried once, whatever comes of it. After a crash before that is noted
+    /// it goes again, with the same id, by which whoever takes it knows it.
     async fn post(&self, from: u64, domain: &str, url: &str, text: &str) -> Result<(), Error> {
         let id = derived(ReportKind::Tls, from, domain, url);
         if self.store.reports().was_sent(from, id).await? {
@@ -219,27 +218,10 @@ impl Reports {
 }
 
 fn count(kind: ReportKind) {
-    let kind = match kind {
-        ReportKind::Dmarc => "dmarc",
-        ReportKind::Tls => "tls",
-    };
-    metrics::counter!("postroad_reports_sent_total", "kind" => kind).increment(1);
+    metrics::counter!("postroad_reports_sent_total", "kind" => kind.name()).increment(1);
 }
 
 /// The id of a report [j].
 fn derived(kind: ReportKind, from: u64, domain: &str, to: &str) -> RecordId {
-    let kind = match kind {
-        ReportKind::Dmarc => "dmarc",
-        ReportKind::Tls => "tls",
-    };
-    let sum = digest(&SHA256, format!("{kind}\0{from}\0{domain}\0{to}").as_bytes());
-    let mut bytes = [0; 24];
-    for (byte, of) in bytes.iter_mut().zip(sum.as_ref()) {
-        *byte = *of;
-    }
-    let (writer, counter) = bytes.split_at(16);
-    RecordId {
-        writer: WriterId(writer.try_into().unwrap_or([0; 16])),
-        counter: counter.try_into().map_or(0, u64::from_be_bytes),
-    }
+    derived_id(format!("{}\0{from}\0{domain}\0{to}", kind.name()).as_bytes())
 }

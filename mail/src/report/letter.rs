@@ -18,6 +18,17 @@ pub enum ReportKind {
     Tls,
 }
 
+impl ReportKind {
+    /// What it is called in metrics, and in what ids derive from.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dmarc => "dmarc",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// A report on its way. Nothing in it is of anybody's choosing but the domains, which are names,
 /// and what is packed.
 #[derive(Clone, Debug)]

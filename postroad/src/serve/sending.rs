@@ -238,7 +238,7 @@ struct Policies(Store);
 #[async_trait]
 impl Memory for Policies {
     async fn recall(&self, domain: &Domain) -> Option<Remembered> {
-        match self.0.reports().sts_policy(domain).await {
+        match self.0.policies().recall(domain).await {
             Ok(found) => found.map(|(row, left)| Remembered { id: row.id, text: row.text, left }),
             Err(error) => {
                 tracing::warn!(%domain, %error, "whether a policy is known is not known");
@@ -249,7 +249,7 @@ impl Memory for Policies {
 
     async fn remember(&self, domain: &Domain, policy: Remembered) {
         let Remembered { id, text, left } = policy;
-        if let Err(error) = self.0.reports().keep_sts_policy(domain, &id, &text, left).await {
+        if let Err(error) = self.0.policies().remember(domain, &id, &text, left).await {
             tracing::warn!(%domain, %error, "a policy is not kept over a restart");
         }
     }
